@@ -1,0 +1,2 @@
+//! Sagas for Kubernetes.
+fn main() {}
