@@ -1,1 +1,2 @@
 //! Sagas for Kubernetes.
+pub mod api;
