@@ -1,2 +1,5 @@
 //! Sagas for Kubernetes.
 pub mod api;
+pub mod journal;
+pub mod participant;
+pub mod saga;

@@ -1,0 +1,5 @@
+//! The port `Journal`, and its stores.
+
+mod persisted;
+
+pub use persisted::Persisted;
