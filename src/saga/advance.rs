@@ -1,0 +1,219 @@
+//! What is due now: one pass over the run after its events were taken in.
+
+use super::key::CallId;
+use super::mode::Mode;
+use super::note::{Level, Occasion};
+use super::state::{End, Failure, Phase};
+use super::text;
+use super::turn::{Attempt, Turn};
+use super::wishes::Wishes;
+use crate::api::Reason;
+use crate::api::run::Direction;
+
+impl Turn<'_> {
+    /// Begins whatever is due.
+    pub(super) fn advance(&mut self) {
+        let Some(wishes) = self.state.local.wishes.clone() else { return };
+        if self.mode() == Mode::Ended {
+            // Follows every change of the spec also after the end, or `kubectl wait` would wait for it.
+            self.state.stored.observed_generation = wishes.generation;
+            return;
+        }
+        if self.claim(&wishes) {
+            self.proceed(&wishes);
+        }
+    }
+
+    /// As `advance`, for a run that is this process's own.
+    pub(super) fn proceed(&mut self, wishes: &Wishes) {
+        self.state.stored.observed_generation = wishes.generation;
+        if wishes.abandon() {
+            return self.abandon(wishes);
+        }
+        if self.mode() == Mode::Pending {
+            self.start(wishes);
+        }
+        if !matches!(self.mode(), Mode::Forward | Mode::Compensating) {
+            return;
+        }
+        if let Err(unready) = &self.plan.definition {
+            if !self.state.stored.revision_lost {
+                let text = text::sentence(unready);
+                self.note(Level::Warning, Occasion::RevisionGone, text);
+            }
+            self.state.stored.revision_lost = true;
+            return;
+        }
+        self.state.stored.revision_lost = false;
+        self.end_early(wishes);
+        self.adopt(wishes);
+        self.retry(wishes);
+        if wishes.holds() {
+            self.hold();
+        } else {
+            self.resume();
+            match self.mode() {
+                Mode::Forward => self.begin_ready(),
+                Mode::Compensating => self.undo_ready(),
+                Mode::Pending | Mode::Ended => {}
+            }
+        }
+        self.conclude();
+    }
+
+    /// Cancellation, deletion and deadline turn the run.
+    fn end_early(&mut self, wishes: &Wishes) {
+        if self.mode() != Mode::Forward {
+            return;
+        }
+        if let Some(failure) = asked_to_end(wishes).or_else(|| self.overdue()) {
+            self.turn(failure);
+        } else if let Some(deadline) = self.run_deadline() {
+            self.wake(self.now.monotonic_at(deadline));
+        }
+    }
+
+    /// The failure of a run whose deadline has passed.
+    pub(super) fn overdue(&self) -> Option<Failure> {
+        (self.run_deadline()? <= self.now.wall).then(|| Failure {
+            step: None,
+            reason: Reason::DeadlineExceeded,
+            message: "the run's activeDeadlineSeconds passed".to_owned(),
+            http_status: None,
+        })
+    }
+
+    /// When the run must be done: the smaller of its own and the definition's deadline, from its start.
+    pub(super) fn run_deadline(&self) -> Option<jiff::Timestamp> {
+        let own = self.state.local.wishes.as_ref().and_then(|wishes| wishes.active_deadline);
+        let defined = self.definition().and_then(|definition| definition.active_deadline);
+        let limit = own.into_iter().chain(defined).min()?;
+        let limit = jiff::SignedDuration::try_from(limit).ok()?;
+        self.stored().start_time?.checked_add(limit).ok()
+    }
+
+    /// Stores the attempts that answers of this decision made due.
+    fn retry(&mut self, wishes: &Wishes) {
+        for (call, attempt) in std::mem::take(&mut self.retries) {
+            if self.call(call).is_none_or(|record| record.phase.is_outcome() || record.open.is_some()) {
+                continue;
+            }
+            if wishes.holds() {
+                // The number is taken now; it is stored as an intent when the run is resumed.
+                if let (Attempt::Next { .. }, Some(record)) = (attempt, self.call_mut(call)) {
+                    record.attempts += 1;
+                    record.takeovers = 0;
+                }
+                self.state.local.own.remove(&call);
+                self.wait_without_intent(call);
+            } else {
+                self.attempt(call, attempt);
+            }
+        }
+    }
+
+    /// Stores an attempt, or says that it cannot be made.
+    pub(super) fn attempt(&mut self, call: CallId, attempt: Attempt) {
+        if let Err(unrendered) = self.store_attempt(call, attempt) {
+            match call.direction {
+                Direction::Forward => self.forward_unrendered(call, &unrendered),
+                Direction::Compensate => self.undo_unrendered(call, &unrendered),
+            }
+        }
+    }
+
+    /// Takes back what was not sent; what is on the wire goes on and is recorded.
+    fn hold(&mut self) {
+        let unsent: Vec<CallId> = self
+            .stored()
+            .open_calls()
+            .map(|(call, ..)| call)
+            .filter(|call| self.state.local.own.get(call).is_some_and(|own| !own.sent))
+            .collect();
+        for call in unsent {
+            self.drop_attempt(call);
+            self.wait_without_intent(call);
+        }
+    }
+
+    pub(super) fn wait_without_intent(&mut self, call: CallId) {
+        if let Some(record) = self.call_mut(call) {
+            record.open = None;
+            record.phase = Phase::Waiting;
+        }
+    }
+
+    /// Stores again what a suspension took back: same number, new deadline.
+    fn resume(&mut self) {
+        let held: Vec<CallId> = (0..self.stored().steps.len())
+            .flat_map(|step| [CallId::forward(step), CallId::compensate(step)])
+            .filter(|call| {
+                self.call(*call).is_some_and(|record| record.phase == Phase::Waiting && record.open.is_none())
+            })
+            .collect();
+        for call in held {
+            self.attempt(call, Attempt::Again { wait: std::time::Duration::ZERO });
+        }
+    }
+
+    /// Ends the run as it stands.
+    fn abandon(&mut self, wishes: &Wishes) {
+        let open: Vec<CallId> = self.stored().open_calls().map(|(call, ..)| call).collect();
+        for call in open {
+            let unsent = self.state.local.own.get(&call).is_some_and(|own| !own.sent);
+            self.drop_attempt(call);
+            if call.direction == Direction::Forward {
+                let doubtless = unsent && self.call(call).is_some_and(|record| record.doubtful == 0);
+                self.close(call, if doubtless { Phase::Failed } else { Phase::Unknown });
+            }
+        }
+        if self.state.stored.failure.is_none() {
+            self.state.stored.failure = asked_to_end(wishes);
+        }
+        let text = "ended as it stands; effects of finished steps remain".to_owned();
+        self.note(Level::Warning, Occasion::Abandoned, text);
+        self.end(End::Abandoned);
+    }
+
+    /// Ends the run when nothing is left to do.
+    fn conclude(&mut self) {
+        match self.mode() {
+            Mode::Forward if self.forward_done() => {
+                let count = self.stored().steps.len();
+                self.note(Level::Story, Occasion::Succeeded, format!("all {count} steps are done"));
+                self.end(End::Succeeded);
+            }
+            Mode::Compensating if self.undo_done() => {
+                let undone = self.stored().steps.iter().filter(|step| step.compensation.is_some()).count();
+                let text = match undone {
+                    0 => "nothing had to be undone".to_owned(),
+                    1 => "the effect of 1 step is undone".to_owned(),
+                    n => format!("the effects of {n} steps are undone"),
+                };
+                self.note(Level::Warning, Occasion::Compensated, text);
+                self.end(End::Compensated);
+            }
+            Mode::Pending | Mode::Forward | Mode::Compensating | Mode::Ended => {}
+        }
+    }
+
+    /// Ends the run.
+    pub(super) fn end(&mut self, end: End) {
+        self.state.stored.end = Some(end);
+        self.state.stored.completion_time = Some(self.now.wall);
+        self.state.stored.revision_lost = false;
+        self.state.stored.start_time.get_or_insert(self.now.wall);
+        self.effect(super::effect::Effect::Release);
+    }
+}
+
+/// The failure of a run that users asked to end.
+pub(super) fn asked_to_end(wishes: &Wishes) -> Option<Failure> {
+    let (reason, message) = match (&wishes.cancellation, wishes.deletion) {
+        (Some(wish), _) if wish.reason.is_empty() => (Reason::Cancelled, "the run was cancelled".to_owned()),
+        (Some(wish), _) => (Reason::Cancelled, format!("the run was cancelled: {}", wish.reason)),
+        (None, Some(_)) => (Reason::Deleted, "the run was deleted".to_owned()),
+        (None, None) => return None,
+    };
+    Some(Failure { step: None, reason, message: text::message(&message), http_status: None })
+}

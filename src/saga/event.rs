@@ -1,0 +1,55 @@
+//! What can happen to a run.
+
+use super::key::{CallId, Fence};
+use super::request::Answer;
+use super::wishes::Wishes;
+
+/// Something that happened. Events that arrive while a write is under way are decided together in the next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The spec was read.
+    Wished(Wishes),
+    /// An attempt of this process has its answer.
+    Answered {
+        /// The call.
+        call: CallId,
+        /// Of the intent: an answer to an intent that is no longer the stored one is late.
+        fence: Fence,
+        /// What became of it.
+        answer: Answer,
+    },
+    /// The pinned revision turned out to be going away before anything was sent: pin the current one.
+    RevisionGone,
+    /// Time passed.
+    Tick,
+}
+
+/// Events without their contents: rows of the transition table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EventKind {
+    /// [`Event::Wished`]
+    Wished,
+    /// [`Event::Answered`]
+    Answered,
+    /// [`Event::RevisionGone`]
+    RevisionGone,
+    /// [`Event::Tick`]
+    Tick,
+}
+
+impl EventKind {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::Wished, Self::Answered, Self::RevisionGone, Self::Tick];
+}
+
+impl Event {
+    /// The kind of this event.
+    pub const fn kind(&self) -> EventKind {
+        match self {
+            Self::Wished(_) => EventKind::Wished,
+            Self::Answered { .. } => EventKind::Answered,
+            Self::RevisionGone => EventKind::RevisionGone,
+            Self::Tick => EventKind::Tick,
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Bounds that a schema cannot express, or that objects may break which are older than a rule: the same checks as the
+//! API server's, made again.
+
+use std::collections::BTreeSet;
+
+use super::problem::Problem;
+use super::render::MAX_BODY_BYTES;
+use super::set::Steps;
+use crate::api::Reason;
+use crate::api::definition::{Call, Header, Role, SagaDefinitionSpec, Step};
+
+/// Different Secrets that a definition may name.
+const MAX_SECRETS: usize = 8;
+/// Headers that belong to the transport or to the operator.
+const RESERVED_HEADERS: [&str; 14] = [
+    "host",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+    "idempotency-key",
+    "traceparent",
+    "tracestate",
+];
+
+/// Every broken bound, in the order of the fields.
+pub(super) fn check(spec: &SagaDefinitionSpec) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if spec.steps.is_empty() || spec.steps.len() > Steps::CAPACITY {
+        let message = format!("must have 1 to {} items, and has {}", Steps::CAPACITY, spec.steps.len());
+        problems.push(Problem::new("spec.steps", Reason::InvalidGraph, message));
+    }
+    let mut names = BTreeSet::new();
+    for (index, step) in spec.steps.iter().enumerate() {
+        let at = format!("spec.steps[{index}]");
+        if !names.insert(step.name.as_str()) {
+            let message = format!("must be unique among the steps, and '{}' stands here again", step.name);
+            problems.push(Problem::new(format!("{at}.name"), Reason::InvalidGraph, message));
+        }
+        check_step(&at, step, &mut problems);
+    }
+    check_secrets(spec, &mut problems);
+    problems
+}
+
+fn check_step(at: &str, step: &Step, problems: &mut Vec<Problem>) {
+    let graph = |field: &str, message: &str| Problem::new(format!("{at}{field}"), Reason::InvalidGraph, message);
+    if !is_identifier(&step.name) {
+        let message = "must match ^[a-z][a-zA-Z0-9]{0,62}$ and must not be a word of the expression language";
+        problems.push(graph(".name", message));
+    }
+    match (step.role, &step.compensation) {
+        (Role::Compensatable, None) => {
+            let message = "is required for a Compensatable step; a step without effect has `role: ReadOnly`";
+            problems.push(graph(".compensation", message));
+        }
+        (Role::ReadOnly, Some(_)) => {
+            problems.push(graph(
+                ".compensation",
+                "may not be specified when `role` is 'ReadOnly': there is no effect to undo",
+            ));
+        }
+        (Role::Compensatable, Some(_)) | (Role::ReadOnly, None) => {}
+    }
+    let mut outputs = BTreeSet::new();
+    for (index, output) in step.outputs.iter().enumerate() {
+        if !is_identifier(&output.name) || !outputs.insert(output.name.as_str()) {
+            let message = "must match ^[a-z][a-zA-Z0-9]{0,62}$, must not be a word of the expression language, and must be unique";
+            problems.push(graph(&format!(".outputs[{index}].name"), message));
+        }
+    }
+    check_call(&format!("{at}.action"), &step.action, problems);
+    if let Some(call) = &step.compensation {
+        check_call(&format!("{at}.compensation"), call, problems);
+    }
+}
+
+fn check_call(at: &str, call: &Call, problems: &mut Vec<Problem>) {
+    let http = &call.http;
+    if http.timeout_seconds < 1 {
+        let message = "must be 1 to 3600";
+        problems.push(Problem::new(format!("{at}.http.timeoutSeconds"), Reason::InvalidGraph, message));
+    }
+    if let Some(policy) = &call.retry_policy {
+        let initial = policy.initial_backoff_milliseconds.unwrap_or(200);
+        let max = policy.max_backoff_milliseconds.unwrap_or(30_000);
+        if initial > max {
+            let message = format!("must not be larger than `maxBackoffMilliseconds` ({max}), and is {initial}");
+            let field = format!("{at}.retryPolicy.initialBackoffMilliseconds");
+            problems.push(Problem::new(field, Reason::InvalidGraph, message));
+        }
+    }
+    let mut seen = BTreeSet::new();
+    for (index, header) in http.headers.iter().enumerate() {
+        if let Some(message) = header_mistake(header, &mut seen) {
+            let field = format!("{at}.http.headers[{index}].name");
+            problems.push(Problem::new(field, Reason::InvalidGraph, message));
+        }
+    }
+    let size = http.body.as_ref().map_or(0, |body| body.to_string().len());
+    if size > MAX_BODY_BYTES {
+        let message = format!("must be at most {MAX_BODY_BYTES} bytes as JSON, and is {size}");
+        problems.push(Problem::new(format!("{at}.http.body"), Reason::TooLarge, message));
+    }
+}
+
+fn header_mistake(header: &Header, seen: &mut BTreeSet<String>) -> Option<String> {
+    let name = header.name.to_ascii_lowercase();
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(token) {
+        return Some("must be a token of at most 64 characters (RFC 9110)".to_owned());
+    }
+    if RESERVED_HEADERS.contains(&name.as_str()) || name.starts_with("saga-") {
+        return Some(format!("must not be '{}': the operator or the transport sets it", header.name));
+    }
+    (!seen.insert(name))
+        .then(|| format!("must be unique without regard to case, and '{}' stands here again", header.name))
+}
+
+fn check_secrets(spec: &SagaDefinitionSpec, problems: &mut Vec<Problem>) {
+    let calls = spec.steps.iter().flat_map(|step| std::iter::once(&step.action).chain(&step.compensation));
+    let names: BTreeSet<&str> = calls
+        .flat_map(|call| &call.http.headers)
+        .filter_map(|header| Some(header.value_from.as_ref()?.secret_key_ref.name.as_str()))
+        .collect();
+    if names.len() > MAX_SECRETS {
+        let message = format!("must name at most {MAX_SECRETS} different Secrets, and names {}", names.len());
+        problems.push(Problem::new("spec.steps", Reason::TooLarge, message));
+    }
+}
+
+/// Words that `steps.<name>` cannot hold (the CEL specification's reserved words and literals).
+const WORDS: [&str; 21] = [
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "false",
+    "for",
+    "function",
+    "if",
+    "import",
+    "in",
+    "let",
+    "loop",
+    "namespace",
+    "null",
+    "package",
+    "return",
+    "true",
+    "var",
+    "void",
+    "while",
+];
+
+fn is_identifier(name: &str) -> bool {
+    let mut characters = name.chars();
+    characters.next().is_some_and(|first| first.is_ascii_lowercase())
+        && characters.all(|rest| rest.is_ascii_alphanumeric())
+        && name.len() <= 63
+        && !WORDS.contains(&name)
+}

@@ -1,0 +1,154 @@
+//! Who may act for a run.
+//!
+//! # Guarantees
+//! Two owners never both believe that an intent is theirs to send: each intent belongs to the write, and so to the fence,
+//! that stored it, and the store refuses the write of the one who came second. What is decided here is only *when* a
+//! process tries to become the owner, so that owners do not take runs from each other for nothing.
+//!
+//! # Assumptions
+//! Monotonic clocks of two processes run at about the same rate. Stored times may be wrong: they are used for the length of
+//! a backoff, never for safety.
+
+use std::time::Duration;
+
+use super::key::CallId;
+use super::note::{Level, Occasion};
+use super::plan::Tenure;
+use super::state::{MARGIN, Phase};
+use super::time::Monotonic;
+use super::turn::{Attempt, Turn};
+use super::wishes::Wishes;
+use crate::api::run::Direction;
+
+/// So many takeovers of one attempt count it as used: an attempt that kills its owners must not go on for ever.
+const MAX_TAKEOVERS: u32 = 10;
+
+impl Turn<'_> {
+    /// Whether this process may decide: the run is its own, or nobody's, or becomes its own with the write of this
+    /// decision.
+    pub(super) fn claim(&mut self, wishes: &Wishes) -> bool {
+        let me = &self.plan.owner.id;
+        let holder = self.stored().holder.clone();
+        if holder.is_none() && self.stored().revision.is_none() {
+            return true;
+        }
+        if self.state.local.owned && holder.as_ref() == Some(me) {
+            return true;
+        }
+        if !self.something_to_decide(wishes) {
+            return false;
+        }
+        if let Some(at) = self.free_at()
+            && at > self.now.monotonic
+        {
+            self.wake(at);
+            return false;
+        }
+        let from = holder.map_or_else(|| "nobody".to_owned(), |holder| format!("'{}'", holder.as_str()));
+        self.note(Level::Detail, Occasion::TakenOver, format!("taken over from {from}"));
+        self.own_run();
+        self.state.local.taking_over = true;
+        self.state.local.took_over = None;
+        // Compensations that must wait for the takeover to land are looked at right after it.
+        self.wake(self.now.monotonic);
+        true
+    }
+
+    /// Makes this process the holder.
+    pub(super) fn own_run(&mut self) {
+        self.state.stored.holder = Some(self.plan.owner.id.clone());
+        self.state.local.owned = true;
+    }
+
+    /// Whether anything but the holder would change if the run were this process's own.
+    fn something_to_decide(&self, wishes: &Wishes) -> bool {
+        let mut rehearsal = self.rehearsal();
+        rehearsal.proceed(wishes);
+        super::condition::update(&mut rehearsal.state, self.plan, self.now);
+        rehearsal.state.stored != self.state.stored
+    }
+
+    /// When the run may be taken from its holder; None: at once.
+    fn free_at(&self) -> Option<Monotonic> {
+        match self.plan.owner.tenure {
+            Tenure::Exclusive => None,
+            Tenure::Contended => {
+                let since = self.state.local.unchanged_since.unwrap_or(self.now);
+                Some(since.monotonic.after(MARGIN + self.longest_silence(since.wall)))
+            }
+        }
+    }
+
+    /// How long a healthy owner may have no reason to write.
+    fn longest_silence(&self, since: jiff::Timestamp) -> Duration {
+        let open = self.stored().open_calls().filter_map(|(call, _, open)| {
+            let timeout = self.call_plan(call)?.timeout;
+            let wait = open.not_before.map(|at| at.duration_since(since));
+            Some(timeout + wait.and_then(|wait| Duration::try_from(wait).ok()).unwrap_or_default())
+        });
+        let undo = (0..self.stored().steps.len())
+            .filter(|step| self.needs_undo(*step) && self.stored().failure.is_some())
+            .filter_map(|step| Some(self.step_plan(step)?.action.timeout + MARGIN));
+        open.chain(undo).max().unwrap_or_default()
+    }
+
+    /// Stores again what another owner stored and may have sent, or closes it where it must not be sent again.
+    pub(super) fn adopt(&mut self, wishes: &Wishes) {
+        let orphans: Vec<CallId> = self
+            .stored()
+            .open_calls()
+            .map(|(call, ..)| call)
+            .filter(|call| !self.state.local.own.contains_key(call))
+            .collect();
+        for call in orphans {
+            self.adopt_call(call, wishes);
+        }
+    }
+
+    fn adopt_call(&mut self, call: CallId, wishes: &Wishes) {
+        let now = self.now;
+        let longest = self.call_plan(call).map_or(Duration::ZERO, |plan| plan.retry.capped(Duration::MAX));
+        let Some(record) = self.call_mut(call) else { return };
+        let not_before = record.open.as_ref().and_then(|open| open.not_before);
+        let wait = not_before.map_or(Duration::ZERO, |at| {
+            Duration::try_from(at.duration_since(now.wall)).unwrap_or_default().min(longest)
+        });
+        if record.takeovers == 0 {
+            record.doubtful = record.doubtful.saturating_add(1).min(record.attempts);
+        }
+        record.takeovers = record.takeovers.saturating_add(1);
+        let worn_out = record.takeovers >= MAX_TAKEOVERS;
+        let turned = self.stored().failure.is_some();
+        let doubted = super::state::OwnAttempt { sent: false, counted: true, since: now.monotonic };
+        match call.direction {
+            Direction::Forward if turned => self.close(call, Phase::Unknown),
+            Direction::Forward | Direction::Compensate if worn_out => {
+                self.state.local.own.insert(call, doubted);
+                self.unanswered(call, "taken over ten times without an answer");
+            }
+            Direction::Forward | Direction::Compensate if wishes.holds() => self.wait_without_intent(call),
+            Direction::Forward | Direction::Compensate => {
+                self.state.local.own.insert(call, doubted);
+                self.attempt(call, Attempt::Again { wait });
+            }
+        }
+    }
+
+    /// Whether a compensation must wait because the previous owner's last action may still be on its way.
+    pub(super) fn predecessor_may_act(&mut self, step: usize) -> bool {
+        let doubted = self.record(step).is_some_and(|record| record.forward.doubtful > 0);
+        if !doubted {
+            return false;
+        }
+        if self.state.local.taking_over {
+            return true;
+        }
+        let timeout = self.step_plan(step).map_or(Duration::ZERO, |plan| plan.action.timeout);
+        let Some(until) = self.state.local.took_over.map(|at| at.after(timeout + MARGIN)) else { return false };
+        if until > self.now.monotonic {
+            self.wake(until);
+            return true;
+        }
+        false
+    }
+}

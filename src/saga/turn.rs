@@ -1,0 +1,321 @@
+//! One decision in the making: the state being changed, and what comes out beside it.
+
+use std::time::Duration;
+
+use super::definition::{CallPlan, Definition, StepPlan};
+use super::effect::Effect;
+use super::intent::{ForwardOutcome, Intent};
+use super::key::{CallId, Fence, IdempotencyKey};
+use super::machine::Transition;
+use super::mode::Mode;
+use super::note::{Level, Note, Occasion};
+use super::plan::Plan;
+use super::render::{self, Unrendered};
+use super::state::{CallRecord, Failure, Open, OwnAttempt, Phase, State, StepRecord, Stored};
+use super::time::{Monotonic, Now};
+use super::wishes::Wishes;
+use crate::api::Reason;
+use crate::api::run::Direction;
+
+/// Calls of a run that may have a stored attempt at the same time.
+pub const MAX_IN_FLIGHT: usize = 16;
+
+/// One decision in the making.
+pub(super) struct Turn<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) now: Now,
+    pub(super) state: State,
+    before: &'a State,
+    /// Of the write that this decision will need, if it needs one.
+    fence: Fence,
+    effects: Vec<Effect>,
+    wake_at: Option<Monotonic>,
+    notes: Vec<Note>,
+    /// Attempts that answers of this decision made due.
+    pub(super) retries: Vec<(CallId, Attempt)>,
+}
+
+/// How an attempt comes to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attempt {
+    /// The next number.
+    Next {
+        /// Wait before it is sent.
+        wait: Duration,
+    },
+    /// The same number again: taken over, resumed, or told that it is still being worked on.
+    Again {
+        /// Wait before it is sent.
+        wait: Duration,
+    },
+}
+
+impl<'a> Turn<'a> {
+    pub(super) fn new(plan: &'a Plan, before: &'a State, now: Now) -> Self {
+        let fence = before.stored.fence.max(before.local.tried).next();
+        Self {
+            plan,
+            now,
+            state: before.clone(),
+            before,
+            fence,
+            effects: Vec::new(),
+            wake_at: None,
+            notes: Vec::new(),
+            retries: Vec::new(),
+        }
+    }
+
+    pub(super) const fn mode(&self) -> Mode {
+        self.state.stored.mode()
+    }
+
+    pub(super) const fn stored(&self) -> &Stored {
+        &self.state.stored
+    }
+
+    pub(super) fn definition(&self) -> Option<&'a Definition> {
+        self.plan.definition.as_deref().ok()
+    }
+
+    pub(super) fn step_plan(&self, step: usize) -> Option<&'a StepPlan> {
+        self.definition()?.steps.get(step)
+    }
+
+    pub(super) fn call_plan(&self, call: CallId) -> Option<&'a CallPlan> {
+        let step = self.step_plan(call.step)?;
+        match call.direction {
+            Direction::Forward => Some(&step.action),
+            Direction::Compensate => step.compensation.as_ref(),
+        }
+    }
+
+    pub(super) fn record(&self, step: usize) -> Option<&StepRecord> {
+        self.state.stored.steps.get(step)
+    }
+
+    pub(super) fn call(&self, call: CallId) -> Option<&CallRecord> {
+        self.record(call.step)?.call(call.direction)
+    }
+
+    /// The record of a call, begun now if it was not. None only for a step that does not exist.
+    pub(super) fn call_mut(&mut self, call: CallId) -> Option<&mut CallRecord> {
+        Some(self.state.stored.steps.get_mut(call.step)?.call_mut(call.direction))
+    }
+
+    pub(super) fn wished(&mut self, wishes: &Wishes) {
+        self.state.local.wishes = Some(wishes.clone());
+    }
+
+    pub(super) fn note(&mut self, level: Level, occasion: Occasion, text: String) {
+        self.notes.push(Note { level, occasion, text });
+    }
+
+    /// Come back at `at`, or earlier.
+    pub(super) fn wake(&mut self, at: Monotonic) {
+        self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    pub(super) fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    /// A call in words.
+    pub(super) fn describe(&self, call: CallId) -> String {
+        let name = self.record(call.step).map_or("?", |step| step.name.as_str());
+        match call.direction {
+            Direction::Forward => format!("step '{name}'"),
+            Direction::Compensate => format!("the compensation of '{name}'"),
+        }
+    }
+
+    /// Room for another stored attempt.
+    pub(super) fn has_room(&self) -> bool {
+        self.stored().open_calls().count() < MAX_IN_FLIGHT
+    }
+
+    /// Stores an attempt of a call and has it sent. The run's deadline cuts the time of actions.
+    ///
+    /// # Errors
+    /// When the request cannot be rendered, or not as it was before. Nothing is changed then.
+    pub(super) fn store_attempt(&mut self, call: CallId, attempt: Attempt) -> Result<(), Unrendered> {
+        let Some(plan) = self.call_plan(call) else {
+            return Err(Unrendered::new("the definition has no such call"));
+        };
+        let (wait, advance) = match attempt {
+            Attempt::Next { wait } => (wait, 1),
+            Attempt::Again { wait } => (wait, 0),
+        };
+        let record = self.call(call).cloned().unwrap_or_default();
+        let number = record.attempts.saturating_add(advance).max(1);
+        let key = self.key(call, record.key_suffix);
+        let request = render::request(self.plan, self.stored(), plan, call, &key)?;
+        let digest = request.digest();
+        if record.digest.as_ref().is_some_and(|stored| *stored != digest) {
+            return Err(Unrendered::new("the request would differ from the one sent before under the same key"));
+        }
+        let timeout = self.cut_to_deadline(call, plan.timeout, wait);
+        let deadline = self.now.wall_after(wait.saturating_add(timeout));
+        let not_before = (!wait.is_zero()).then(|| self.now.wall_after(wait));
+        let (fence, started) = (self.fence, self.now.wall);
+        if let Some(record) = self.call_mut(call) {
+            record.attempts = number;
+            record.takeovers = if advance == 1 { 0 } else { record.takeovers };
+            record.digest = Some(digest);
+            record.phase = if wait.is_zero() { Phase::Running } else { Phase::Waiting };
+            record.open = Some(Open { fence, deadline, not_before });
+            if call.direction == Direction::Forward {
+                record.start_time.get_or_insert(started);
+            }
+        }
+        self.own(call, advance == 1);
+        let intent = Intent {
+            run: self.plan.run.clone(),
+            call,
+            step: self.step_plan(call.step).map_or_else(|| "".into(), |step| step.name.clone()),
+            attempt: number,
+            fence,
+            key,
+            request: request.into(),
+            timeout,
+            not_before: (!wait.is_zero()).then(|| self.now.monotonic.after(wait)),
+            deadline,
+            expires: self.now.monotonic.after(wait.saturating_add(timeout)),
+            forward_outcome: self.forward_outcome(call),
+        };
+        self.effect(Effect::Send(Box::new(intent)));
+        Ok(())
+    }
+
+    fn own(&mut self, call: CallId, fresh: bool) {
+        let new = OwnAttempt { sent: false, counted: false, since: self.now.monotonic };
+        let own = self.state.local.own.entry(call).or_insert(new);
+        if fresh {
+            *own = new;
+        }
+        own.sent = false;
+    }
+
+    pub(super) fn key(&self, call: CallId, suffix: u32) -> IdempotencyKey {
+        let name = self.record(call.step).map_or("", |step| step.name.as_str());
+        IdempotencyKey::new(&self.plan.run.uid, name, call.direction, suffix)
+    }
+
+    fn cut_to_deadline(&self, call: CallId, timeout: Duration, wait: Duration) -> Duration {
+        match (call.direction, self.run_deadline()) {
+            (Direction::Forward, Some(deadline)) => {
+                let left = self.now.monotonic_at(deadline).since(self.now.monotonic);
+                timeout.min(left.saturating_sub(wait))
+            }
+            (Direction::Forward | Direction::Compensate, _) => timeout,
+        }
+    }
+
+    fn forward_outcome(&self, call: CallId) -> Option<ForwardOutcome> {
+        match call.direction {
+            Direction::Forward => None,
+            Direction::Compensate => match self.record(call.step)?.forward.phase {
+                Phase::Succeeded => Some(ForwardOutcome::Succeeded),
+                Phase::Pending
+                | Phase::Running
+                | Phase::Waiting
+                | Phase::Stalled
+                | Phase::Failed
+                | Phase::Unknown
+                | Phase::Skipped => Some(ForwardOutcome::Unknown),
+            },
+        }
+    }
+
+    /// Takes an attempt out of the journal without an outcome. If it was not handed to the sender yet, it never will be.
+    pub(super) fn drop_attempt(&mut self, call: CallId) {
+        if let Some(own) = self.state.local.own.remove(&call) {
+            self.effect(if own.sent { Effect::Cut(call) } else { Effect::Withdraw(call) });
+            // An intent of this very decision is not worth withdrawing: it was never stored.
+            self.effects.retain(|effect| !matches!(effect, Effect::Send(intent) if intent.call == call));
+        }
+        if let Some(record) = self.call_mut(call) {
+            record.open = None;
+        }
+    }
+
+    /// Closes a call with an outcome.
+    pub(super) fn close(&mut self, call: CallId, phase: Phase) {
+        let now = self.now.wall;
+        self.state.local.own.remove(&call);
+        if let Some(record) = self.call_mut(call) {
+            record.phase = phase;
+            record.open = None;
+            record.digest = None;
+            record.takeovers = 0;
+            record.completion_time = Some(now);
+            if matches!(phase, Phase::Succeeded | Phase::Skipped) {
+                record.reason = None;
+                record.message = None;
+                record.http_status = None;
+            }
+        }
+    }
+
+    /// Counts the open attempt as doubtful, once.
+    pub(super) fn doubt(&mut self, call: CallId) {
+        let counted = self.state.local.own.get_mut(&call).is_some_and(|own| std::mem::replace(&mut own.counted, true));
+        if let Some(record) = self.call_mut(call)
+            && !counted
+        {
+            record.doubtful = record.doubtful.saturating_add(1).min(record.attempts);
+        }
+    }
+
+    /// Turns the run: from now on only compensations are begun.
+    pub(super) fn turn(&mut self, failure: Failure) {
+        if self.mode() != Mode::Forward {
+            return;
+        }
+        let undo = self.effects_to_undo();
+        let text = format!("{}; {undo}", failure.message);
+        self.note(Level::Warning, Occasion::Compensating, format!("{}: {text}", failure.reason));
+        self.state.stored.failure = Some(failure);
+        self.stop_forward();
+    }
+
+    /// Performs nothing that this decision does not need, and says what changed.
+    pub(super) fn finish(mut self) -> Transition {
+        super::condition::update(&mut self.state, self.plan, self.now);
+        let changed = self.state.stored != self.before.stored;
+        if changed {
+            self.state.stored.fence = self.fence;
+            self.state.local.tried = self.fence;
+        }
+        debug_assert!(
+            !changed || super::invariant::check(&self.before.stored, &self.state.stored).is_ok(),
+            "{:?}",
+            super::invariant::check(&self.before.stored, &self.state.stored)
+        );
+        Transition { state: self.state, changed, effects: self.effects, wake_at: self.wake_at, notes: self.notes }
+    }
+
+    /// A second look at the same state, to see what would be done if it were this process's own.
+    pub(super) fn rehearsal(&self) -> Turn<'a> {
+        Turn {
+            plan: self.plan,
+            now: self.now,
+            state: self.state.clone(),
+            before: self.before,
+            fence: self.fence,
+            effects: Vec::new(),
+            wake_at: None,
+            notes: Vec::new(),
+            retries: self.retries.clone(),
+        }
+    }
+
+    pub(super) fn fail(&mut self, call: CallId, reason: Reason, message: &str, http_status: Option<u16>) {
+        let message = super::text::step_message(message);
+        if let Some(record) = self.call_mut(call) {
+            record.reason = Some(reason);
+            record.message = (!message.is_empty()).then_some(message);
+            record.http_status = http_status;
+        }
+    }
+}
