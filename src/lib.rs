@@ -1,5 +1,6 @@
 //! Sagas for Kubernetes.
 pub mod api;
+pub mod engine;
 pub mod expr;
 pub mod journal;
 pub mod participant;
