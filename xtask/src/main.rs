@@ -20,7 +20,12 @@ use clap::{Parser, Subcommand};
 type Outcome = Result<ExitCode, Box<dyn Error>>;
 
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", about = "The habits of the house as commands", disable_help_subcommand = true)]
+#[command(
+    name = "xtask",
+    bin_name = "cargo xtask",
+    about = "The habits of the house as commands",
+    disable_help_subcommand = true
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
