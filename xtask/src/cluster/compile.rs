@@ -76,7 +76,12 @@ pub(crate) fn built() -> Result<PathBuf, CompileError> {
     let partial = directory.with_extension("partial");
     files::remove_directory(&partial)?;
     files::make_directory(&partial)?;
-    build(&go, &module, &flags, &partial.join(PROGRAM))?;
+    let scratch = home.join("scratch");
+    files::remove_directory(&scratch)?;
+    files::make_directory(&scratch)?;
+    let outcome = build(&go, &module, &flags, &partial.join(PROGRAM), &scratch);
+    files::remove_directory(&scratch)?;
+    outcome?;
     for name in NAMES {
         files::link(PROGRAM, &partial.join(name))?;
     }
@@ -112,7 +117,7 @@ fn fingerprint(module: &Path, flags: &str) -> Result<String, CompileError> {
     Ok(text)
 }
 
-fn build(go: &Path, module: &Path, flags: &str, output: &Path) -> Result<(), CompileError> {
+fn build(go: &Path, module: &Path, flags: &str, output: &Path, scratch: &Path) -> Result<(), CompileError> {
     eprintln!(
         "building etcd, kube-apiserver, kube-controller-manager and kubectl from source: once, about 5 minutes on 2 cores"
     );
@@ -126,7 +131,9 @@ fn build(go: &Path, module: &Path, flags: &str, output: &Path) -> Result<(), Com
         .env("GOWORK", "off")
         .env("GOFLAGS", "")
         .env("GOTOOLCHAIN", "local")
-        .env("CGO_ENABLED", "0");
+        .env("CGO_ENABLED", "0")
+        // An interrupted go leaves its half gigabyte of work behind, so it gets a place that is cleared.
+        .env("GOTMPDIR", scratch);
     let mut progress = Progress::new();
     let ended = stream::lines(&mut command, |line| progress.line(line))?;
     if ended.status.success() {
