@@ -8,6 +8,7 @@ pub mod definition;
 pub mod names;
 pub mod reason;
 pub mod run;
+pub mod schema;
 
 pub use condition::{Condition, ConditionStatus};
 pub use definition::{SagaDefinition, SagaDefinitionSpec, SagaDefinitionStatus};
