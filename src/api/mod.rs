@@ -7,6 +7,7 @@ pub mod condition;
 pub mod definition;
 pub mod names;
 pub mod reason;
+mod rules;
 pub mod run;
 pub mod schema;
 

@@ -22,7 +22,9 @@ pub fn crds_yaml() -> String {
 
 /// One CRD as a YAML document: the content of `crds/<group>_<plural>.yaml`.
 pub fn crd_yaml(crd: &CustomResourceDefinition) -> String {
-    let yaml = serde_saphyr::to_string(crd).expect("a CRD is plain data");
+    let mut crd = serde_json::to_value(crd).expect("a CRD is plain data");
+    write_whole_numbers(&mut crd);
+    let yaml = serde_saphyr::to_string(&crd).expect("a CRD is plain data");
     format!("# Generated from src/api by `saga-operator crds`.\n{yaml}")
 }
 
@@ -32,6 +34,7 @@ fn finish(crd: CustomResourceDefinition) -> CustomResourceDefinition {
     for version in crd["spec"]["versions"].as_array_mut().into_iter().flatten() {
         let schema = &mut version["schema"]["openAPIV3Schema"];
         remove_nullable(schema);
+        join_lines(schema);
         let properties = &mut schema["properties"];
         // A new object counts as "not looked at yet" instead of "nothing wrong" for whoever compares generations.
         properties["status"]["default"] = json!({"observedGeneration": -1});
@@ -53,6 +56,35 @@ fn remove_nullable(schema: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(remove_nullable),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Doc comments are broken where the source code is; terminals break lines themselves.
+fn join_lines(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            if let Some(Value::String(description)) = members.get_mut("description") {
+                *description = description.replace('\n', " ");
+            }
+            members.values_mut().for_each(join_lines);
+        }
+        Value::Array(items) => items.iter_mut().for_each(join_lines),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// `minimum: 1` instead of `minimum: 1.0`: the Rust type of bounds is a floating-point number.
+fn write_whole_numbers(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            // Exact: no bound is beyond 2^53.
+            if let Some(whole) = number.as_f64().filter(|float| float.fract() == 0.0) {
+                *value = json!(whole as i64);
+            }
+        }
+        Value::Object(members) => members.values_mut().for_each(write_whole_numbers),
+        Value::Array(items) => items.iter_mut().for_each(write_whole_numbers),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
     }
 }
 
