@@ -9,6 +9,7 @@ use super::condition::Condition;
 use super::{rules, schema};
 
 /// What a saga is: steps, each an HTTP call with its compensation.
+#[allow(clippy::duplicated_attributes)] // columns of the same type; can go when clippy looks into the groups
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "sagas.dev",

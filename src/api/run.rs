@@ -12,6 +12,7 @@ use super::condition::{Condition, TimeSchema};
 use super::{rules, schema};
 
 /// One execution of a saga.
+#[allow(clippy::duplicated_attributes)] // columns of the same type; can go when clippy looks into the groups
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "sagas.dev",
