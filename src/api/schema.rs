@@ -20,12 +20,11 @@ pub fn crds_yaml() -> String {
     crds().iter().map(crd_yaml).collect::<Vec<_>>().join("---\n")
 }
 
-/// One CRD as a YAML document: the content of `crds/<group>_<plural>.yaml`.
+/// One CRD as a YAML document: what `crds/<group>_<plural>.yaml` holds below its comment.
 pub fn crd_yaml(crd: &CustomResourceDefinition) -> String {
     let mut crd = serde_json::to_value(crd).expect("a CRD is plain data");
     write_whole_numbers(&mut crd);
-    let yaml = serde_saphyr::to_string(&crd).expect("a CRD is plain data");
-    format!("# Generated from src/api by `saga-operator crds`.\n{yaml}")
+    serde_saphyr::to_string(&crd).expect("a CRD is plain data")
 }
 
 /// What the derive macros cannot say.

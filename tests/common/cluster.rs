@@ -1,8 +1,5 @@
 //! A real API server for tests: the one that `cargo xtask test` starts and names in `SAGA_TEST_KUBECONFIG`.
 
-// Each test binary compiles this file for itself and uses a part of it.
-#![allow(dead_code)]
-
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
