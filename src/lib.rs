@@ -1,2 +1,3 @@
 //! Sagas for Kubernetes.
 pub mod api;
+pub mod expr;
