@@ -1,0 +1,72 @@
+//! `Retry-After`: seconds, or a date in one of the three forms of HTTP. Pure.
+
+use std::time::Duration;
+
+use jiff::{Timestamp, civil, fmt, tz};
+
+/// Longer waits are taken as this: 30 days, the longest life of a run.
+pub(super) const MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// The wait relative to `now`; zero for a date in the past, none for what cannot be read.
+pub(super) fn parse(value: &str, now: Timestamp) -> Option<Duration> {
+    let value = value.trim();
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // Too many digits for a number are a long wait, too.
+        return Some(value.parse().map_or(MAX, Duration::from_secs).min(MAX));
+    }
+    let wait = date(value)?.duration_since(now);
+    Some(Duration::try_from(wait).unwrap_or(Duration::ZERO).min(MAX))
+}
+
+fn date(value: &str) -> Option<Timestamp> {
+    if value.len() > 64 || !value.is_ascii() {
+        return None;
+    }
+    if let Ok(date) = fmt::rfc2822::DateTimeParser::new().parse_timestamp(value) {
+        return Some(date);
+    }
+    // RFC 850 and asctime, which RFC 9110 wants read. Both mean UTC.
+    let forms = ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
+    let date = forms.into_iter().find_map(|form| civil::DateTime::strptime(form, value).ok())?;
+    date.to_zoned(tz::TimeZone::UTC).ok().map(|date| date.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wait(value: &str) -> Option<u64> {
+        let now: Timestamp = "1994-11-06T08:49:00Z".parse().unwrap();
+        parse(value, now).map(|wait| wait.as_secs())
+    }
+
+    #[test]
+    fn both_forms_are_read_and_nothing_panics() {
+        let month = MAX.as_secs();
+        for (value, expected) in [
+            ("0", Some(0)),
+            ("120", Some(120)),
+            (" 7 ", Some(7)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(37)),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", Some(37)),
+            ("Sun Nov  6 08:49:37 1994", Some(37)),
+            ("Sun, 06 Nov 1994 08:48:37 GMT", Some(0)),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", Some(month)),
+            ("2592001", Some(month)),
+            ("18446744073709551616", Some(month)),
+            ("99999999999999999999999999999999999999999", Some(month)),
+            ("", None),
+            ("-1", None),
+            ("+5", None),
+            ("1.5", None),
+            ("5s", None),
+            ("soon", None),
+            ("1994-11-06T08:49:37Z", None),
+            ("Sun, 32 Nov 1994 08:49:37 GMT", None),
+            ("Sun, 06 Nov 99999 08:49:37 GMT", None),
+            ("\u{661}\u{662}", None),
+        ] {
+            assert_eq!(wait(value), expected, "{value:?}");
+        }
+    }
+}
