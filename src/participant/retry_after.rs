@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::{Timestamp, civil, fmt, tz};
+use jiff::{Timestamp, civil, tz};
 
 /// Longer waits are taken as this: 30 days, the longest life of a run.
 pub(super) const MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -14,21 +14,18 @@ pub(super) fn parse(value: &str, now: Timestamp) -> Option<Duration> {
         // Too many digits for a number are a long wait, too.
         return Some(value.parse().map_or(MAX, Duration::from_secs).min(MAX));
     }
-    let wait = date(value)?.duration_since(now);
+    // Calendar arithmetic: the last day of the year 9999, which some write for "never", is no timestamp any more.
+    let wait = date(value)?.duration_since(now.to_zoned(tz::TimeZone::UTC).datetime());
     Some(Duration::try_from(wait).unwrap_or(Duration::ZERO).min(MAX))
 }
 
-fn date(value: &str) -> Option<Timestamp> {
+/// In UTC. All three forms of RFC 9110: its own, RFC 850, asctime.
+fn date(value: &str) -> Option<civil::DateTime> {
     if value.len() > 64 || !value.is_ascii() {
         return None;
     }
-    if let Ok(date) = fmt::rfc2822::DateTimeParser::new().parse_timestamp(value) {
-        return Some(date);
-    }
-    // RFC 850 and asctime, which RFC 9110 wants read. Both mean UTC.
-    let forms = ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
-    let date = forms.into_iter().find_map(|form| civil::DateTime::strptime(form, value).ok())?;
-    date.to_zoned(tz::TimeZone::UTC).ok().map(|date| date.timestamp())
+    let forms = ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
+    forms.into_iter().find_map(|form| civil::DateTime::strptime(form, value).ok())
 }
 
 #[cfg(test)]
