@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::decide::{Driven, Stop};
-use super::{Clock, Ports};
+use super::Ports;
+use crate::clock::Clock;
 use crate::engine::calls::Calls;
 use crate::journal::{Journal, JournalError, Loaded};
 use crate::saga::{Event, Plan, State, Unready};
@@ -114,7 +115,8 @@ impl<E: Ports> Driven<E> {
     /// The run changed, or somebody thinks that it should be looked at.
     async fn noticed(&mut self, read: Loaded) -> Result<Option<Event>, Stop> {
         if read.version == self.version {
-            return Ok(Some(Event::Tick));
+            // An echo of this process's own write, unless somebody says that the missing definition is there now.
+            return Ok(self.plan.definition.is_err().then_some(Event::Tick));
         }
         match read.version.newer_than(&self.version) {
             // Older than what this process wrote: never acted on.

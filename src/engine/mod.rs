@@ -18,20 +18,19 @@
 //! It knows neither Kubernetes nor HTTP. Who may own which run is the core's business ([`crate::saga::Tenure`]).
 
 mod calls;
-mod clock;
 mod decide;
 mod definitions;
 mod drive;
 mod fleet;
 mod witness;
 
-pub use clock::Clock;
 pub use definitions::Definitions;
 pub use fleet::Fleet;
 pub use witness::{LogWitness, Witness};
 
 use std::sync::Arc;
 
+use crate::clock::Clock;
 use crate::journal::Journal;
 use crate::participant::Participant;
 use crate::saga::Owner;

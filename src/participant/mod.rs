@@ -13,7 +13,6 @@ use crate::saga::{Answer, Intent};
 
 mod address;
 mod body;
-mod clock;
 mod connection;
 pub mod credentials;
 pub mod egress;
@@ -30,7 +29,7 @@ mod egress_tests;
 #[cfg(test)]
 mod http_tests;
 
-pub use clock::Clock;
+pub use crate::clock::Clock;
 pub use credentials::{CredentialError, Credentials, KubernetesCredentials, SecretValue, StaticCredentials};
 pub use egress::{DestinationError, Loopback, Policy};
 pub use http::{HttpError, HttpOptions, HttpParticipant};

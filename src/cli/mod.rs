@@ -1,0 +1,45 @@
+//! The command line: one file per subcommand.
+
+mod crds;
+mod local;
+mod logging;
+mod runtime;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Sagas for Kubernetes: steps with compensations, driven to a safe end.
+///
+/// Try it without a cluster: `saga-operator demo`. Run your own sagas on this machine: `saga-operator local FILE...`.
+#[derive(Debug, Parser)]
+#[command(name = "saga-operator", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    /// What to log, as `info` or `warn,saga_operator=debug`.
+    #[arg(long, global = true, env = "SAGA_LOG", default_value = "warn,saga_operator=info", value_name = "FILTER")]
+    log: String,
+
+    /// How to log.
+    #[arg(long, global = true, env = "SAGA_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
+    log_format: logging::Format,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run sagas of manifests on this machine, without a cluster.
+    Local(local::Local),
+    /// Print the CustomResourceDefinitions as YAML.
+    Crds(crds::Crds),
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command {
+        Command::Local(local) => runtime::run(&cli.log, cli.log_format, local.run()),
+        Command::Crds(crds) => crds.run(),
+    }
+}
