@@ -1,5 +1,6 @@
 //! Sagas for Kubernetes.
 pub mod api;
+pub mod cli;
 pub mod journal;
 pub mod participant;
 pub mod saga;
