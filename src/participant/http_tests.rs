@@ -132,6 +132,11 @@ impl Caller {
         Self { participant: Arc::new(participant), clock }
     }
 
+    /// Its intents expire in two minutes on a clock of their own, that of `participant` being younger.
+    pub(super) fn around(participant: HttpParticipant) -> Self {
+        Self { participant: Arc::new(participant), clock: Clock::start() }
+    }
+
     pub(super) fn intent(&self, url: &str) -> Intent {
         Intent {
             run: Arc::new(Identity {
