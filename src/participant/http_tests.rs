@@ -546,6 +546,49 @@ async fn an_early_answer_on_an_idle_connection_is_nobodys() {
 }
 
 #[tokio::test]
+async fn a_half_closed_idle_connection_gets_no_second_request() {
+    let (address, seen) = serve(|mut peer| async move {
+        peer.request().await;
+        peer.write(ok("{}")).await;
+        peer.stream.shutdown().await.unwrap();
+        // Still reads: a request written here would be seen, and counted.
+        peer.request().await;
+    })
+    .await;
+    let caller = Caller::new();
+    for sent in 1..=5 {
+        let answer = caller.call(&format!("http://{address}/")).await;
+        assert!(matches!(answer, Answer::Response(_) | Answer::Lost { .. }), "{answer:?}");
+        assert_eq!(seen.requests().len(), sent);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_is_cut_closes_its_connection() {
+    let closed = Arc::new(tokio::sync::Notify::new());
+    let notify = closed.clone();
+    let (address, seen) = serve(move |mut peer| {
+        let notify = notify.clone();
+        async move {
+            peer.request().await;
+            peer.linger().await;
+            notify.notify_one();
+        }
+    })
+    .await;
+    let caller = Arc::new(Caller::new());
+    let at_work = caller.clone();
+    let call = tokio::spawn(async move { at_work.call(&format!("http://{address}/")).await });
+    while seen.requests().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    call.abort();
+    closed.notified().await;
+    assert_eq!(seen.requests().len(), 1);
+}
+
+#[tokio::test]
 async fn one_that_hangs_takes_no_more_than_its_share() {
     let (hanging, seen) = serve(|mut peer| async move {
         peer.request().await;
@@ -607,6 +650,54 @@ async fn secrets_are_read_when_sending_and_shown_nowhere() {
         assert!(message.contains(named) && !message.contains(CANARY), "{message}");
     }
     assert_eq!(seen.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn secrets_of_the_cluster_are_read_one_by_one() {
+    let (address, seen) = serve(|mut peer| async move {
+        while let Some(request) = peer.request().await {
+            let path = request.split(' ').nth(1).unwrap();
+            let (status, body) = match path.rsplit('/').next().unwrap() {
+                "there" => ("200 OK", json!({"data": {"token": "c2VzYW1l"}, "metadata": {}})),
+                "empty" => ("200 OK", json!({"metadata": {}})),
+                "hidden" => ("403 Forbidden", status(403, "Forbidden")),
+                "absent" => ("404 Not Found", status(404, "NotFound")),
+                "stale" => ("401 Unauthorized", status(401, "Unauthorized")),
+                _ => ("200 OK", json!("sesame")),
+            };
+            let body = body.to_string();
+            let head = format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}", body.len());
+            peer.write(format!("{head}\r\n\r\n{body}")).await;
+        }
+    })
+    .await;
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let config = kube::Config::new(format!("http://{address}").parse().unwrap());
+    let credentials = super::KubernetesCredentials::new(kube::Client::try_from(config).unwrap());
+    let read = async |name: &str, key: &str| {
+        credentials
+            .secret("shop", &SecretKeyRef { name: name.into(), key: key.into() })
+            .await
+            .map_err(|e| e.to_string())
+    };
+    assert_eq!(read("there", "token").await, Ok(SecretValue::new("sesame")));
+    for (name, key, says) in [
+        ("there", "other", "has no key 'other'"),
+        ("empty", "token", "has no key 'token'"),
+        ("hidden", "token", "forbidden"),
+        ("absent", "token", "does not exist"),
+        ("stale", "token", "401"),
+        ("garbled", "token", "no usable answer"),
+    ] {
+        let error = read(name, key).await.unwrap_err();
+        assert!(error.contains(says) && error.contains(name) && !error.contains("sesame"), "{error}");
+    }
+    let first = &seen.requests()[0];
+    assert!(first.starts_with("GET /api/v1/namespaces/shop/secrets/there HTTP/1.1\r\n"), "{first}");
+}
+
+fn status(code: u16, reason: &str) -> Value {
+    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": "no"})
 }
 
 #[tokio::test]
