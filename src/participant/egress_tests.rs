@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::http_tests::{Caller, not_sent, response, serve};
+use super::harness::{Caller, answering, not_sent, ok, response, serve};
 use super::resolve::Lookup;
 use super::{Clock, DestinationRule, HttpOptions, HttpParticipant, Loopback, Policy, StaticCredentials};
 use crate::api::Reason;
@@ -166,6 +166,29 @@ async fn nothing_of_the_corpus_reaches_anyone() {
     // The canary does sing.
     assert_eq!(response(Caller::new().call(&format!("http://{canary}/")).await).status, 200);
     assert_eq!(seen.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_service_with_one_bad_address_is_refused() {
+    struct Table(Vec<IpAddr>);
+    impl Lookup for Table {
+        fn lookup<'a>(&'a self, name: &'a str) -> futures::future::BoxFuture<'a, std::io::Result<Vec<IpAddr>>> {
+            assert_eq!(name, "pay.shop.svc.cluster.local.");
+            Box::pin(std::future::ready(Ok(self.0.clone())))
+        }
+    }
+    let (canary, seen) = answering(ok("{}")).await;
+    for bad in ["127.0.0.1", "169.254.169.254", "::1", "::ffff:127.0.0.1", "0.0.0.0", "10.96.0.1"] {
+        let answers = vec!["192.0.2.1".parse().unwrap(), bad.parse().unwrap()];
+        let credentials = Arc::new(StaticCredentials::default());
+        let participant =
+            HttpParticipant::new(Arc::new(cluster(&[])), credentials, Clock::start(), HttpOptions::default());
+        let caller = Caller::around(participant.unwrap().with_lookup(Arc::new(Table(answers))));
+        let (reason, message) = not_sent(caller.call(&format!("http://pay:{}/", canary.port())).await);
+        assert_eq!(reason, Reason::DestinationNotAllowed, "{bad}: {message}");
+        assert!(message.contains("pay:"), "{message}");
+    }
+    assert_eq!(seen.connections(), 0);
 }
 
 #[tokio::test]
