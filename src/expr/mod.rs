@@ -28,6 +28,8 @@
 //!   CEL demands, `1 + 1.0` is an error; write `double(input.count) + 1.0`.
 //! - In text a double looks as in JSON (`2.0`), also from `string()`; lists and maps become compact JSON.
 
+#![warn(clippy::disallowed_methods)]
+
 mod budget;
 mod condition;
 mod error;
@@ -37,6 +39,7 @@ mod guard;
 mod json;
 mod lex;
 pub mod limit;
+mod literal;
 mod lower;
 mod node;
 mod operator;
