@@ -70,6 +70,11 @@ fn member() -> impl Strategy<Value = String> {
 
 /// Expressions of one type each, so that most have a value.
 fn int() -> impl Strategy<Value = String> {
+    prop_oneof![3 => number(), 1 => number().prop_map(|a| format!("size(input.ints.filter(x, x > {a}))"))]
+}
+
+/// An int without comprehension, as bodies of comprehensions need it.
+fn number() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         prop::sample::select(vec!["input.n", "input.m", "input.map.k", "input.ints[2]", "0", "7", "size(input.s)"])
             .prop_map(str::to_owned),
@@ -80,7 +85,6 @@ fn int() -> impl Strategy<Value = String> {
         prop_oneof![
             (inner.clone(), operator, inner.clone()).prop_map(|(a, o, b)| format!("({a} {o} {b})")),
             (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} < {b} ? {a} : {b})")),
-            inner.clone().prop_map(|a| format!("size(input.ints.filter(x, x > {a}))")),
             inner.prop_map(|a| format!("int(string({a}))")),
         ]
     })
@@ -107,9 +111,9 @@ fn bool() -> impl Strategy<Value = String> {
             .prop_map(str::to_owned),
         (int(), comparison, int()).prop_map(|(a, o, b)| format!("({a} {o} {b})")),
         int().prop_map(|n| format!("({n} in input.ints)")),
-        int().prop_map(|n| format!("input.ints.exists(x, x * {n} > 3)")),
-        int().prop_map(|n| format!("input.ints.all(x, x + {n} > 3)")),
-        int().prop_map(|n| format!("input.ints.exists_one(x, x == {n})")),
+        number().prop_map(|n| format!("input.ints.exists(x, x * {n} > 3)")),
+        number().prop_map(|n| format!("input.ints.all(x, x + {n} > 3)")),
+        number().prop_map(|n| format!("input.ints.exists_one(x, x == {n})")),
     ];
     leaf.prop_recursive(3, 8, 2, |inner| {
         prop_oneof![
@@ -122,11 +126,11 @@ fn bool() -> impl Strategy<Value = String> {
 
 fn list() -> impl Strategy<Value = String> {
     prop_oneof![
-        int().prop_map(|n| format!("input.ints.map(x, x + {n})")),
-        int().prop_map(|n| format!("input.ints.filter(x, x < {n})")),
+        number().prop_map(|n| format!("input.ints.map(x, x + {n})")),
+        number().prop_map(|n| format!("input.ints.filter(x, x < {n})")),
         (int(), text()).prop_map(|(n, t)| format!("[{n}, {t}, input.f] + input.words")),
         (int(), text()).prop_map(|(n, t)| format!("[{{'n': {n}, 't': {t}, 'b': null}}]")),
-        text().prop_map(|t| format!("input.words.map(w, w.startsWith('a'), w + {t})")),
+        number().prop_map(|n| format!("input.words.map(w, w.startsWith('a'), w + string({n}))")),
     ]
 }
 
@@ -140,8 +144,8 @@ proptest! {
 
     #[test]
     fn expressions_are_what_cel_says(source in prop_oneof![int(), text(), bool(), list()]) {
-        // Those that we refuse where `cel` does not: limits and nested comprehensions.
-        prop_assume!(Single::compile(&format!("${{{source}}}"), Variables::Request).is_ok());
+        // Limits are ours alone.
+        prop_assume!(source.len() < 800);
         prop_assert_eq!(ours(&source), reference(&source), "{}", source);
     }
 }
