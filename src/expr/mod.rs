@@ -1,10 +1,9 @@
 //! Expressions: CEL inside `${...}`, compiled once, evaluated within bounds.
 //!
 //! # Flow
-//! A template is cut into literal text and expressions (`split`); each expression is scanned (`guard`), its texts are taken out
-//! (`literal`), it is parsed by
-//! the `cel` crate (`parse`) and turned into a small tree in which every name is known (`lower`). Rendering walks
-//! that tree over borrowed JSON (`eval`) and joins the results.
+//! A template is cut into literal text and expressions (`split`). Each expression is scanned (`guard`), its texts are
+//! taken out (`literal`), and the `cel` crate parses the rest (`parse`); that becomes a small tree in which every name
+//! is known (`lower`). Rendering walks that tree over borrowed JSON (`eval`) and joins the results.
 //!
 //! Five forms, one for each place that holds a template: [`Text`] (headers), [`Json`] (bodies), [`Url`],
 //! [`Condition`] (`when`) and [`Single`] (outputs).
