@@ -42,6 +42,8 @@ mod retry;
 mod set;
 mod start;
 mod state;
+#[cfg(test)]
+mod tests;
 mod text;
 mod time;
 mod turn;
