@@ -46,6 +46,7 @@ mod state;
 mod tests;
 mod text;
 mod time;
+mod too_large;
 mod turn;
 mod wishes;
 

@@ -56,6 +56,33 @@ macro_rules! rows {
 }
 
 rows! {
+    a_start_that_the_store_refuses_as_too_large_ends_the_run: (Pending, TooLarge) => |plan, state| {
+        let transition = step(&plan, &state, &[wished(), Event::TooLarge], at(0));
+        assert!(sends(&transition).is_empty());
+        assert_eq!(transition.state.stored.end, Some(End::Compensated));
+        assert_eq!(transition.state.stored.failure.unwrap().reason, Reason::StatusTooLarge);
+    }
+    a_refused_size_turns_a_run_that_goes_forward: (Forward, TooLarge) => |plan, state| {
+        let event = answered(&state, CallId::forward(1), ok());
+        let transition = step(&plan, &state, &[event, Event::TooLarge], at(500));
+        let stored = &transition.state.stored;
+        assert_eq!(stored.failure.as_ref().unwrap().reason, Reason::StatusTooLarge);
+        assert_eq!(stored.steps[1].forward.phase, Phase::Succeeded, "an answer is never thrown away");
+        assert!(!stored.steps[1].outputs.is_empty(), "outputs stay");
+        assert!(stored.steps.iter().all(|step| step.forward.message.is_none() && step.forward.start_time.is_none()));
+        assert!(stored.conditions.iter().all(|condition| condition.message.is_empty()));
+        assert_eq!(sends(&transition), [CallId::compensate(1)]);
+    }
+    a_refused_size_does_not_stop_a_compensation: (Compensating, TooLarge) => |plan, state| {
+        let event = answered(&state, CallId::compensate(0), http(500, Value::Null));
+        let transition = step(&plan, &state, &[event, Event::TooLarge], at(2000));
+        assert_eq!(sends(&transition), [CallId::compensate(0)]);
+        let undo = transition.state.stored.steps[0].compensation.as_ref().unwrap();
+        assert_eq!((undo.phase, undo.doubtful, &undo.message), (Phase::Waiting, 1, &None));
+    }
+    a_refused_size_changes_nothing_after_the_end: (Ended, TooLarge) => |plan, state| {
+        assert!(!step(&plan, &state, &[Event::TooLarge], at(2000)).changed);
+    }
     a_wish_starts_a_pending_run: (Pending, Wished) => |plan, state| {
         let transition = step(&plan, &state, &[wished()], at(0));
         assert_eq!(transition.state.stored.mode(), Mode::Forward);
@@ -146,6 +173,15 @@ fn every_pair_of_mode_and_event_has_a_row() {
             assert!(covered.contains(&(mode, kind)), "no row for {kind:?} in {mode:?}");
         }
     }
+}
+
+#[test]
+fn a_run_at_its_commit_point_goes_on_when_the_size_is_refused() {
+    let plan = order();
+    let state = forward(&plan, 2);
+    let event = answered(&state, CallId::forward(3), http(200, json!({"percent": 3})));
+    let transition = step(&plan, &state, &[event, Event::TooLarge], at(500));
+    assert_eq!(transition.state.stored.end, Some(End::Succeeded));
 }
 
 /// A row of the answer table.
