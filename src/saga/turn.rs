@@ -288,11 +288,11 @@ impl<'a> Turn<'a> {
         if self.mode() != Mode::Forward {
             return;
         }
-        let undo = self.effects_to_undo();
-        let text = format!("{}; {undo}", failure.message);
-        self.note(Level::Warning, Occasion::Compensating, format!("{}: {text}", failure.reason));
+        let (reason, message) = (failure.reason, failure.message.clone());
         self.state.stored.failure = Some(failure);
         self.stop_forward();
+        let text = format!("{reason}: {message}; {}", self.effects_to_undo());
+        self.note(Level::Warning, Occasion::Compensating, text);
     }
 
     /// Performs nothing that this decision does not need, and says what changed.

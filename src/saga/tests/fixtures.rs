@@ -133,3 +133,8 @@ pub fn turned(plan: &Plan, done: usize) -> State {
     let event = answered(&state, CallId::forward(done), http(422, Value::Null));
     land(plan, &state, &[event], at(1000)).state
 }
+
+/// What users wish at a generation.
+pub fn spec_of(generation: i64) -> Wishes {
+    Wishes { generation, ..Wishes::default() }
+}
