@@ -42,8 +42,11 @@ mod retry;
 mod set;
 mod start;
 mod state;
+#[cfg(test)]
+mod tests;
 mod text;
 mod time;
+mod too_large;
 mod turn;
 mod wishes;
 
