@@ -2,7 +2,13 @@
 
 mod crds;
 mod local;
+mod board;
+mod demo;
 mod logging;
+mod manifest;
+pub mod participants;
+mod stage;
+mod timeline;
 mod runtime;
 
 use std::process::ExitCode;

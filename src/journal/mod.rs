@@ -169,3 +169,21 @@ impl JournalError {
         }
     }
 }
+
+impl<J: Journal> Journal for Arc<J> {
+    fn load(&self, run: &Identity) -> impl Future<Output = Result<Option<Loaded>, JournalError>> + Send {
+        (**self).load(run)
+    }
+
+    fn retain(&self, run: &Identity, at: &Version) -> impl Future<Output = Result<Version, JournalError>> + Send {
+        (**self).retain(run, at)
+    }
+
+    fn persist(&self, draft: Draft) -> impl Future<Output = Result<Landed, JournalError>> + Send {
+        (**self).persist(draft)
+    }
+
+    fn release(&self, run: &Identity, at: &Version) -> impl Future<Output = Result<(), JournalError>> + Send {
+        (**self).release(run, at)
+    }
+}

@@ -80,7 +80,7 @@ impl HttpParticipant {
         Ok(Self {
             policy,
             credentials,
-            lookup: Arc::new(SystemLookup),
+            lookup: Arc::new(SystemLookup::default()),
             clock,
             tls,
             pool: Pool::default(),

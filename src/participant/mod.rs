@@ -25,7 +25,13 @@ mod rule;
 pub mod wire;
 
 #[cfg(test)]
+mod connection_tests;
+#[cfg(test)]
+mod credentials_tests;
+#[cfg(test)]
 mod egress_tests;
+#[cfg(test)]
+mod harness;
 #[cfg(test)]
 mod http_tests;
 
