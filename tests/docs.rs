@@ -1,5 +1,7 @@
 //! What the documentation and the examples say is there, is there; and what users meet is documented.
 
+use std::collections::BTreeMap;
+use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -28,7 +30,9 @@ fn root() -> PathBuf {
 }
 
 fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|error| panic!("failed to read {}: {error}", path.display()))
+    let text = fs::read_to_string(path);
+    assert!(text.is_ok(), "failed to read {}", path.display());
+    text.unwrap_or_default()
 }
 
 fn page(name: &str) -> String {
@@ -78,41 +82,72 @@ fn every_header_is_explained() {
     assert_eq!(missing(HEADERS, &text), Vec::<&str>::new(), "not in docs/participants.md");
 }
 
+/// Manifests that belong together: runs refer to definitions among them.
+#[derive(Default)]
+struct Manifests {
+    definitions: Vec<(String, Definition)>,
+    runs: Vec<SagaRun>,
+}
+
+impl Manifests {
+    fn add(&mut self, text: &str) -> Result<(), Box<dyn Error>> {
+        for document in serde_saphyr::from_multiple::<Value>(text)? {
+            match document["kind"].as_str() {
+                Some("SagaDefinition") => {
+                    let definition: SagaDefinition = serde_json::from_value(document)?;
+                    let compiled = Definition::compile(&definition.spec, "example");
+                    let compiled = compiled.map_err(|problems| format!("{problems:?}"))?;
+                    self.definitions.push((definition.metadata.name.unwrap_or_default(), compiled));
+                }
+                Some("SagaRun") => self.runs.push(serde_json::from_value(document)?),
+                Some("Secret") => {}
+                other => return Err(format!("unexpected kind {other:?}").into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Every run has its definition, and an input that it accepts.
+    fn check(&self) -> Result<(), String> {
+        for run in &self.runs {
+            let wanted = &run.spec.definition_ref.name;
+            let definition = self.definitions.iter().find(|(name, _)| name == wanted);
+            let (_, definition) =
+                definition.ok_or_else(|| format!("there is no definition '{wanted}' beside the run"))?;
+            definition.check_input(&Value::Object(run.spec.input.clone()))?;
+        }
+        Ok(())
+    }
+}
+
 #[test]
-fn every_example_is_read_and_compiles() {
-    let mut definitions = Vec::new();
-    let mut runs = Vec::new();
+fn every_example_is_read_and_compiles() -> Result<(), Box<dyn Error>> {
+    let mut examples = BTreeMap::<PathBuf, Manifests>::new();
     for path in files(&root().join("examples"), "yaml") {
         if path.components().any(|part| part.as_os_str() == "invalid") {
             continue;
         }
-        let (name, text) = (path.display().to_string(), read(&path));
-        for document in serde_saphyr::from_multiple::<Value>(&text).unwrap_or_else(|error| panic!("{name}: {error}")) {
-            match document["kind"].as_str() {
-                Some("SagaDefinition") => {
-                    let definition: SagaDefinition =
-                        serde_json::from_value(document).unwrap_or_else(|error| panic!("{name}: {error}"));
-                    let compiled = Definition::compile(&definition.spec, "example");
-                    let compiled = compiled.unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
-                    definitions.push((path.parent().map(Path::to_owned), definition.metadata.name, compiled));
-                }
-                Some("SagaRun") => {
-                    let run: SagaRun =
-                        serde_json::from_value(document).unwrap_or_else(|error| panic!("{name}: {error}"));
-                    runs.push((path.parent().map(Path::to_owned), name.clone(), run));
-                }
-                Some("Secret") => {}
-                other => panic!("{name}: unexpected kind {other:?}"),
-            }
-        }
+        let directory = path.parent().map(Path::to_owned).unwrap_or_default();
+        let added = examples.entry(directory).or_default().add(&read(&path));
+        added.map_err(|error| format!("{}: {error}", path.display()))?;
     }
-    assert!(definitions.len() >= 3 && runs.len() >= 5, "{} definitions, {} runs", definitions.len(), runs.len());
-    for (directory, name, run) in runs {
-        let wanted = Some(run.spec.definition_ref.name.clone());
-        let own = definitions.iter().find(|(place, name, _)| *place == directory && *name == wanted);
-        let (.., definition) = own.unwrap_or_else(|| panic!("{name}: no definition {wanted:?} beside it"));
-        definition.check_input(&Value::Object(run.spec.input)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    assert!(examples.len() >= 3, "only {} examples", examples.len());
+    for (directory, manifests) in examples {
+        assert!(!manifests.runs.is_empty(), "{} has no run", directory.display());
+        manifests.check().map_err(|error| format!("{}: {error}", directory.display()))?;
     }
+    Ok(())
+}
+
+#[test]
+fn the_saga_of_the_readme_is_read_and_compiles() -> Result<(), Box<dyn Error>> {
+    let readme = read(&root().join("README.md"));
+    let mut manifests = Manifests::default();
+    for block in readme.split("```yaml\n").skip(1).filter_map(|rest| Some(rest.split_once("```")?.0)) {
+        manifests.add(block)?;
+    }
+    assert_eq!((manifests.definitions.len(), manifests.runs.len()), (1, 1));
+    Ok(manifests.check()?)
 }
 
 #[test]
@@ -125,7 +160,8 @@ fn every_example_says_what_to_watch() {
 
 #[test]
 fn every_relative_link_leads_to_a_file() {
-    let mut pages: Vec<PathBuf> = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"].map(|name| root().join(name)).into();
+    let mut pages: Vec<PathBuf> =
+        ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"].map(|name| root().join(name)).into();
     pages.extend(files(&root().join("docs"), "md"));
     pages.extend(files(&root().join("examples"), "md"));
     let mut broken = Vec::new();
@@ -146,7 +182,8 @@ fn every_relative_link_leads_to_a_file() {
 /// Targets of `[text](target)` outside of code, without those that leave the repository.
 fn links(text: &str) -> Vec<String> {
     let prose: String = without_code(text);
-    let targets = prose.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target.to_owned());
+    let targets =
+        prose.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target.to_owned());
     targets.filter(|target| !target.contains("://") && !target.starts_with("mailto:")).collect()
 }
 
