@@ -163,8 +163,9 @@ impl Journal for KubernetesJournal {
 impl KubernetesJournal {
     /// The version that a write made, out of its answer.
     fn landed(&self, run: &Identity, answer: &Answer) -> Result<Version, JournalError> {
-        let seen = Seen::of_answer(&answer.body)
-            .map_err(|error| JournalError::Unclear(format!("it was accepted, but its answer cannot be read: {error}")))?;
+        let seen = Seen::of_answer(&answer.body).map_err(|error| {
+            JournalError::Unclear(format!("it was accepted, but its answer cannot be read: {error}"))
+        })?;
         let version = seen.version.clone();
         self.known.remember(&run.uid, seen);
         Ok(version)

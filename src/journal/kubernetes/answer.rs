@@ -130,11 +130,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_not_a_status_is_quoted_up_to_a_bound() {
-        let answer = Answer {
-            status: StatusCode::BAD_GATEWAY,
-            retry_after: None,
-            body: "<html>".repeat(1000).into(),
-        };
+        let answer = Answer { status: StatusCode::BAD_GATEWAY, retry_after: None, body: "<html>".repeat(1000).into() };
         assert!(of_write(&answer).to_string().len() < 500);
     }
 }
