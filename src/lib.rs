@@ -1,5 +1,6 @@
 //! Sagas for Kubernetes.
 pub mod api;
+pub mod cli;
 pub mod engine;
 pub mod expr;
 pub mod journal;
