@@ -13,6 +13,7 @@
 //! A write may be *unclear*: nobody answered, so it may have landed. The engine reads again and looks for its own fence;
 //! stores never repeat a write by themselves.
 
+pub mod kubernetes;
 pub mod local;
 mod persisted;
 
