@@ -94,7 +94,7 @@ async fn prepare(stage: &Stage, manifests: &Manifests) -> Result<Vec<Loaded>, Un
 /// Prints how the runs stand; true when all succeeded.
 fn report(stage: &Stage, runs: &[Loaded]) -> bool {
     let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::NOTHING);
+    table.load_style(comfy_table::presets::NOTHING);
     table.set_header(["RUN", "SUCCEEDED", "REASON", "PROGRESS", "MESSAGE"]);
     let mut all = true;
     for run in runs {

@@ -37,6 +37,10 @@ pub struct Cli {
 enum Command {
     /// Run sagas of manifests on this machine, without a cluster.
     Local(local::Local),
+    /// Watch four sagas succeed, compensate, retry and survive a crash. No cluster is needed.
+    Demo(demo::Demo),
+    /// Serve the participants of the demo and the examples.
+    Participants(participants::Participants),
     /// Print the CustomResourceDefinitions as YAML.
     Crds(crds::Crds),
 }
@@ -46,6 +50,8 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         Command::Local(local) => runtime::run(&cli.log, cli.log_format, local.run()),
+        Command::Demo(demo) => runtime::run(&cli.log, cli.log_format, demo.run()),
+        Command::Participants(participants) => runtime::run(&cli.log, cli.log_format, participants.run()),
         Command::Crds(crds) => crds.run(),
     }
 }

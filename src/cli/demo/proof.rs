@@ -27,7 +27,7 @@ impl Proof {
         let bold = Style::new().bold();
         line(&format!("\n{bold}What the participants saw{bold:#}"));
         let mut table = comfy_table::Table::new();
-        table.load_preset(comfy_table::presets::NOTHING);
+        table.load_style(comfy_table::presets::NOTHING);
         table.set_header(["RUN", "STEP", "DIRECTION", "ATTEMPT", "FENCE", "ANSWER", "WHAT IT DID"]);
         for entry in services.ledger().entries() {
             table.add_row(row(&entry));
