@@ -34,6 +34,8 @@ mod egress_tests;
 mod harness;
 #[cfg(test)]
 mod http_tests;
+#[cfg(test)]
+mod tls_tests;
 
 pub use crate::clock::Clock;
 pub use credentials::{CredentialError, Credentials, KubernetesCredentials, SecretValue, StaticCredentials};
