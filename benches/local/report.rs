@@ -52,13 +52,25 @@ impl Report {
     }
 
     pub(crate) fn head() -> String {
-        let names = ["saga", "lanes", "sagas/s", "p50 ms", "p99 ms", "undo p50 ms", "undo p99 ms", "cpu-s/1000", "RSS MiB", "status B"];
+        let names = [
+            "saga",
+            "lanes",
+            "sagas/s",
+            "p50 ms",
+            "p99 ms",
+            "undo p50 ms",
+            "undo p99 ms",
+            "cpu-s/1000",
+            "RSS MiB",
+            "status B",
+        ];
         names.map(|name| format!("{name:>11}")).concat()
     }
 
     pub(crate) fn row(&self, shape: &str, lanes: usize) -> String {
         let count = self.latencies.len() as f64;
-        let undo = |part| if self.first_undo.is_empty() { "-".to_owned() } else { milliseconds(&self.first_undo, part) };
+        let undo =
+            |part| if self.first_undo.is_empty() { "-".to_owned() } else { milliseconds(&self.first_undo, part) };
         let cells = [
             shape.to_owned(),
             lanes.to_string(),

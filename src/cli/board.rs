@@ -57,10 +57,8 @@ pub(super) fn rest(stored: &Stored) -> Rest {
     if stored.mode() == Mode::Ended {
         return Rest::Ended;
     }
-    let suspended = stored
-        .conditions
-        .iter()
-        .any(|condition| condition.reason == crate::api::Reason::Suspended.as_str());
+    let suspended =
+        stored.conditions.iter().any(|condition| condition.reason == crate::api::Reason::Suspended.as_str());
     let stuck = stored.stalled().is_some() || stored.revision_lost || suspended;
     let moving = stored.open_calls().next().is_some()
         || stored.steps.iter().any(|step| step.forward.phase == Phase::Waiting && !suspended);

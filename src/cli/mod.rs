@@ -1,15 +1,15 @@
 //! The command line: one file per subcommand.
 
-mod crds;
-mod local;
 mod board;
+mod crds;
 mod demo;
+mod local;
 mod logging;
 mod manifest;
 pub mod participants;
+mod runtime;
 mod stage;
 mod timeline;
-mod runtime;
 
 use std::process::ExitCode;
 

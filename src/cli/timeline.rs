@@ -39,20 +39,8 @@ pub(super) fn style(note: &Note) -> Style {
         Occasion::Succeeded | Occasion::StepSucceeded => AnsiColor::Green,
         Occasion::StepCompensated | Occasion::Compensated | Occasion::Compensating => AnsiColor::Cyan,
         Occasion::Stalled | Occasion::Abandoned => AnsiColor::Red,
-        Occasion::Started
-        | Occasion::WaitingToStart
-        | Occasion::StepSkipped
-        | Occasion::AttemptFailed
-        | Occasion::StepFailed
-        | Occasion::Suspended
-        | Occasion::Resumed
-        | Occasion::TakenOver
-        | Occasion::Ignored
-        | Occasion::RevisionGone
-        | Occasion::Refused => match note.level {
-            Level::Warning => AnsiColor::Yellow,
-            Level::Trace | Level::Detail | Level::Story => AnsiColor::White,
-        },
+        _ if note.level == Level::Warning => AnsiColor::Yellow,
+        _ => AnsiColor::White,
     };
     colour.on_default()
 }

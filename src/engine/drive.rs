@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::decide::{Driven, Stop};
 use super::Ports;
+use super::decide::{Driven, Stop};
 use crate::clock::Clock;
 use crate::engine::calls::Calls;
 use crate::journal::{Journal, JournalError, Loaded};

@@ -53,7 +53,8 @@ fn row(entry: &Entry) -> [String; 7] {
     let call = &entry.call;
     let run = call.run.as_deref().and_then(|run| run.split_once('/')).map_or("-", |(_, name)| name);
     let fault = entry.fault.map(|fault| format!(" (fault: {fault:?})").to_lowercase()).unwrap_or_default();
-    let did = if entry.replay { "the first answer again".to_owned() } else { format!("{:?}", entry.change).to_lowercase() };
+    let did =
+        if entry.replay { "the first answer again".to_owned() } else { format!("{:?}", entry.change).to_lowercase() };
     [
         run.to_owned(),
         call.step.clone().unwrap_or_default(),

@@ -13,9 +13,7 @@ use tokio::process::{Child, Command};
 use super::proof::Proof;
 use crate::api::{Reason, SagaRunSpec};
 use crate::cli::manifest::{self, ManifestErrors};
-use crate::cli::participants::{
-    Change, EffectState, Entry, Fault, FaultMode, ParticipantsError, RunningServices,
-};
+use crate::cli::participants::{Change, EffectState, Entry, Fault, FaultMode, ParticipantsError, RunningServices};
 use crate::cli::stage::Stage;
 use crate::cli::timeline::{Timeline, line};
 use crate::journal::local::{LocalError, LocalJournal};
@@ -43,7 +41,10 @@ pub(super) enum StoryError {
 
 /// Everything works.
 pub(super) async fn success(services: &RunningServices, proof: &mut Proof) -> Result<(), StoryError> {
-    title("1. A saga that succeeds", "Quote, reserve, ship, charge: one after the other, each stored before it is sent.");
+    title(
+        "1. A saga that succeeds",
+        "Quote, reserve, ship, charge: one after the other, each stored before it is sent.",
+    );
     let (uid, stored) = tell(services, "order-1", 2).await?;
     let entries = entries(services, &uid);
     proof.claim("order-1 Succeeded with one request a step", stored.end == Some(End::Succeeded) && entries.len() == 4);
@@ -53,7 +54,10 @@ pub(super) async fn success(services: &RunningServices, proof: &mut Proof) -> Re
 
 /// The payment is declined.
 pub(super) async fn declined(services: &RunningServices, proof: &mut Proof) -> Result<(), StoryError> {
-    title("2. A saga that fails at the payment", "2000 is declined: the shipment and the reservation are undone, in reverse.");
+    title(
+        "2. A saga that fails at the payment",
+        "2000 is declined: the shipment and the reservation are undone, in reverse.",
+    );
     let (uid, stored) = tell(services, "order-2", 80).await?;
     let undone: Vec<String> = entries(services, &uid)
         .iter()
@@ -64,14 +68,20 @@ pub(super) async fn declined(services: &RunningServices, proof: &mut Proof) -> R
     proof.claim("order-2 was Rejected at the payment and ended Compensated", {
         stored.end == Some(End::Compensated) && reason == Some(Reason::Rejected)
     });
-    proof.claim("order-2 was undone in reverse: bookShipment, then reserveStock", undone == ["bookShipment", "reserveStock"]);
+    proof.claim(
+        "order-2 was undone in reverse: bookShipment, then reserveStock",
+        undone == ["bookShipment", "reserveStock"],
+    );
     proof.claim("order-2 left no effect", effects(services, &uid) == (0, 2, true));
     Ok(())
 }
 
 /// The payment service is down for a while.
 pub(super) async fn down(services: &RunningServices, proof: &mut Proof) -> Result<(), StoryError> {
-    title("3. A participant that is down", "The payment answers 503 three times; it is asked again, with growing waits and the same key.");
+    title(
+        "3. A participant that is down",
+        "The payment answers 503 three times; it is asked again, with growing waits and the same key.",
+    );
     fault(services, FaultMode::Down, 3);
     let (uid, stored) = tell(services, "order-3", 3).await?;
     let charges: Vec<Entry> = of_step(services, &uid, "chargeCard");
@@ -115,7 +125,10 @@ pub(super) async fn crash(services: &RunningServices, proof: &mut Proof) -> Resu
     let charges = of_step(services, &uid, "chargeCard");
     let keys: std::collections::BTreeSet<_> = charges.iter().map(|entry| entry.call.key.clone()).collect();
     let fences: Vec<_> = charges.iter().map(|entry| entry.call.fence).collect();
-    proof.claim("engine 1 was killed, engine 2 finished order-4 with Succeeded", killed.code().is_none() && ended.success());
+    proof.claim(
+        "engine 1 was killed, engine 2 finished order-4 with Succeeded",
+        killed.code().is_none() && ended.success(),
+    );
     proof.claim("the payment was sent again under the same key with a higher fence", {
         charges.len() == 2 && keys.len() == 1 && fences.is_sorted_by(|a, b| a < b)
     });

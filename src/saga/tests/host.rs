@@ -106,9 +106,8 @@ impl Store {
 
     fn land(&mut self, landing: Landing) {
         let before = self.load();
-        invariant::check(&before, &landing.stored).unwrap_or_else(|broken| {
-            panic!("{broken}\nbefore: {before:#?}\nafter: {:#?}", landing.stored)
-        });
+        invariant::check(&before, &landing.stored)
+            .unwrap_or_else(|broken| panic!("{broken}\nbefore: {before:#?}\nafter: {:#?}", landing.stored));
         let json = serde_json::to_string(&landing.stored.to_status()).unwrap();
         assert!(json.len() <= 64 * 1024, "a status of {} bytes", json.len());
         self.previous = self.json.take();
@@ -307,7 +306,8 @@ impl Process {
             return self.decide(store, vec![event], now, fault);
         }
         let due = |intent: &Intent| intent.not_before.is_none_or(|at| at <= now.monotonic);
-        let calls: Vec<CallId> = self.scheduled.values().filter(|intent| due(intent)).map(|intent| intent.call).collect();
+        let calls: Vec<CallId> =
+            self.scheduled.values().filter(|intent| due(intent)).map(|intent| intent.call).collect();
         let mut done = Vec::new();
         for call in calls {
             let Some(intent) = self.scheduled.remove(&call) else { continue };
