@@ -1,0 +1,16 @@
+//! Kubernetes wiring: what wakes the engine, and what the operator does beside driving runs.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`definitions`] | checks definitions, freezes them as revisions, and gives them to the engine |
+//! | [`revision`] | what a frozen definition looks like |
+//! | [`events`] | what happened, as Events of the runs |
+//! | [`retention`] | when a finished run goes |
+
+mod call;
+pub mod definitions;
+pub mod events;
+pub mod retention;
+pub mod revision;
+
+pub use call::CallError;
