@@ -19,11 +19,16 @@ pub const STALLED: &str = "Stalled";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// type names the aspect.
+    /// type names the aspect, such as Ready or Succeeded.
     #[serde(rename = "type")]
-    #[schemars(length(min = 1, max = 316))]
+    #[schemars(
+        length(min = 1, max = 316),
+        regex(
+            pattern = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$"
+        )
+    )]
     pub type_: String,
-    /// status is True, False or Unknown.
+    /// status is True, False, or Unknown (not decided yet).
     pub status: ConditionStatus,
     /// observedGeneration is the generation of the spec that the condition was computed from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -32,10 +37,10 @@ pub struct Condition {
     /// lastTransitionTime is the time at which status last changed.
     #[schemars(with = "TimeSchema")]
     pub last_transition_time: Timestamp,
-    /// reason is a CamelCase cause.
-    #[schemars(length(min = 1, max = 1024))]
+    /// reason is the cause of status as one CamelCase word, for programs.
+    #[schemars(length(min = 1, max = 1024), regex(pattern = "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"))]
     pub reason: String,
-    /// message is for people.
+    /// message says the same in a sentence, for people.
     #[schemars(length(max = 32768))]
     pub message: String,
 }
@@ -51,11 +56,11 @@ pub enum ConditionStatus {
     Unknown,
 }
 
-/// How a point in time stands in a schema: RFC 3339.
+/// How a point in time stands in a schema: RFC 3339. 30 characters hold nanoseconds and `Z`.
 #[derive(JsonSchema)]
 #[schemars(transparent)]
 pub struct TimeSchema(
-    #[schemars(length(max = 64), extend("format" = "date-time"))]
+    #[schemars(length(max = 30), extend("format" = "date-time"))]
     #[allow(dead_code)]
     pub String,
 ); // read by schemars only; goes when jiff has schemars 1

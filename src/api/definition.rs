@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::condition::Condition;
+use super::{rules, schema};
 
 /// What a saga is: steps, each an HTTP call with its compensation.
+#[allow(clippy::duplicated_attributes)] // columns of the same type; can go when clippy looks into the groups
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "sagas.dev",
@@ -17,43 +19,81 @@ use super::condition::Condition;
     shortname = "sagadef",
     category = "saga",
     namespaced,
+    doc = "SagaDefinition says what a saga is: a list of steps, each an HTTP call with the call that undoes it. A SagaRun executes it.",
     status = "SagaDefinitionStatus",
-    derive = "PartialEq"
+    derive = "PartialEq",
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status",
+        description = "Whether the definition can be run"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
+        description = "Why it can or cannot be run"
+    ),
+    printcolumn(name = "Steps", type_ = "integer", json_path = ".status.stepCount", description = "Number of steps"),
+    printcolumn(
+        name = "Active",
+        type_ = "integer",
+        json_path = ".status.activeRuns",
+        description = "Number of unfinished runs"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(description = "spec says what the saga is. Runs keep the revision of it that they started with.")]
 pub struct SagaDefinitionSpec {
-    /// description is for people.
+    /// description is for people; at most 1024 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
     pub description: Option<String>,
     /// inputSchema is a JSON Schema (2020-12, no remote references) that the input of a run must satisfy; at most 32 KiB.
+    /// Without one every input is accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::any_object")]
     pub input_schema: Option<Map<String, Value>>,
-    /// activeDeadlineSeconds counts from the start of a run; when it passes, the run compensates.
+    /// activeDeadlineSeconds counts from the start of a run; when it passes before the last step is done, the run
+    /// compensates. 1 to 2592000 (30 days); without it a run takes as long as its attempts do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 2_592_000))]
     pub active_deadline_seconds: Option<i32>,
-    /// steps run one after the other, in this order.
+    /// steps run one after the other, in this order, and are undone in the reverse order. 1 to 64, with different names.
+    #[schemars(length(min = 1, max = 64), transform = schema::atomic, transform = rules::unique_names)]
     pub steps: Vec<Step>,
 }
 
 /// One step of a saga.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(transform = rules::step)]
 pub struct Step {
-    /// name is an identifier, unique among the steps.
+    /// name is an identifier, unique among the steps: expressions write `steps.<name>.outputs.<output>`. A lower-case
+    /// letter, then letters and digits, at most 63; not a keyword of CEL.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z][a-zA-Z0-9]{0,62}$"), transform = rules::not_a_keyword)]
     pub name: String,
-    /// role says what may be done about the step when the run cannot go on.
+    /// role says what may be done about the step when the run cannot go on. Compensatable (the default): `compensation`
+    /// undoes it. ReadOnly: it has no effect, so there is nothing to undo.
     #[serde(default)]
     pub role: Role,
-    /// when is an expression that gives a bool; the step is Skipped when it is false.
+    /// when is an expression in `${` and `}` that gives a bool, evaluated when the step's turn comes; false: the step is
+    /// skipped. At most 1024 characters between the braces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1027), transform = rules::one_expression)]
     pub when: Option<String>,
-    /// action is the forward call.
+    /// action is the call that does the step.
     pub action: Call,
-    /// compensation undoes the action; required for Compensatable, not allowed for ReadOnly.
+    /// compensation is the call that undoes the action; required when `role` is Compensatable, not allowed when it is
+    /// ReadOnly. It is also made when nobody knows whether the action took effect, so it must succeed when there is
+    /// nothing to undo.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compensation: Option<Call>,
-    /// outputs are picked from the response to the action.
+    /// outputs are values picked from the response to the action, for the expressions of later steps and of the
+    /// compensation. At most 16, with different names; 16 KiB for all steps of a run together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), transform = schema::atomic, transform = rules::unique_names)]
     pub outputs: Vec<Output>,
 }
 
@@ -71,9 +111,13 @@ pub enum Role {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Output {
-    /// name is an identifier, unique among the outputs of its step.
+    /// name is an identifier, unique among the outputs of its step. A lower-case letter, then letters and digits, at most
+    /// 63; not a keyword of CEL.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z][a-zA-Z0-9]{0,62}$"), transform = rules::not_a_keyword)]
     pub name: String,
-    /// value is a template over `response`, at most 1 KiB when evaluated.
+    /// value is a template, such as `${response.body.id}`; it may use `response.status`, `response.headers` and
+    /// `response.body`. At most 4096 characters, and 1 KiB when evaluated.
+    #[schemars(length(min = 1, max = 4096))]
     pub value: String,
 }
 
@@ -83,11 +127,14 @@ pub struct Output {
 pub struct Call {
     /// http is the request.
     pub http: HttpCall,
-    /// retryPolicy says how often and when an attempt without a final answer is repeated.
+    /// retryPolicy says how often and when an attempt without a final answer is repeated. By default with waits that
+    /// double from 200 ms to 30 s: 5 attempts for an action, 200 for a compensation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_policy: Option<RetryPolicy>,
-    /// responses are rules that win over the default reading of an answer; the first match counts.
+    /// responses are rules that win over the default reading of an answer (2xx succeeded; 408, 425, 429 and 5xx another
+    /// attempt; 3xx and other 4xx rejected); the first that matches counts. At most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), transform = schema::atomic)]
     pub responses: Vec<ResponseRule>,
 }
 
@@ -95,19 +142,27 @@ pub struct Call {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HttpCall {
-    /// method of the request.
+    /// method of the request: GET, POST (the default), PUT, PATCH or DELETE.
     #[serde(default)]
     pub method: Method,
-    /// url whose scheme, host and port are literal; path and query may hold expressions.
+    /// url that is called, such as `http://stock.shop.svc/orders/${input.order}`. Scheme (http or https), host and port
+    /// are literal; path and query may hold expressions, whose values are percent-encoded. 8 to 2048 characters, without
+    /// user information.
+    #[schemars(length(min = 8, max = 2048), regex(pattern = r"^https?://[^/?#@\\\s${}]+([/?#].*)?$"))]
     pub url: String,
-    /// headers sent beside those of the operator.
+    /// headers sent beside those of the operator (`Idempotency-Key`, `Saga-*`, `traceparent`), which may not be set. At
+    /// most 32, with different names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), transform = schema::atomic, transform = rules::unique_headers)]
     pub headers: Vec<Header>,
-    /// body is a JSON document, sent as `application/json`; at most 64 KiB.
+    /// body is a JSON document whose strings may hold expressions; sent as `application/json`; at most 64 KiB. Nothing is
+    /// sent when it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_value")]
+    #[schemars(schema_with = "schema::any_value")]
     pub body: Option<Value>,
-    /// timeoutSeconds of one attempt, from connect to the last byte of the answer.
+    /// timeoutSeconds of one attempt, from connect to the last byte of the answer. 1 to 3600, default 10.
     #[serde(default = "HttpCall::default_timeout_seconds")]
+    #[schemars(range(min = 1, max = 3600))]
     pub timeout_seconds: i32,
 }
 
@@ -168,13 +223,22 @@ impl Method {
 /// A header with either a value or a reference to a Secret.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(transform = rules::header_source)]
 pub struct Header {
-    /// name of the header, unique without regard to case.
+    /// name of the header, unique without regard to case. 1 to 64 letters, digits and ``!#$%&'*+-.^_`|~``; not one that
+    /// the operator sets (`Idempotency-Key`, `Content-Type`, `Saga-*`, `traceparent`, ...) or that belongs to the
+    /// connection (`Host`, `Content-Length`, `Connection`, ...).
+    #[schemars(
+        length(min = 1, max = 64),
+        regex(pattern = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"),
+        transform = rules::header_name
+    )]
     pub name: String,
-    /// value is a template.
+    /// value is a template, such as `Bearer ${input.token}`; at most 4096 characters. Either this or `valueFrom`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
     pub value: Option<String>,
-    /// valueFrom takes the value from elsewhere.
+    /// valueFrom takes the value from a Secret when the request is sent. Either this or `value`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value_from: Option<HeaderSource>,
 }
@@ -183,7 +247,7 @@ pub struct Header {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HeaderSource {
-    /// secretKeyRef names a key of a Secret in the namespace of the run.
+    /// secretKeyRef names a key of a Secret in the namespace of the run. A definition may name 8 different Secrets.
     pub secret_key_ref: SecretKeyRef,
 }
 
@@ -191,40 +255,66 @@ pub struct HeaderSource {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SecretKeyRef {
-    /// name of the Secret.
+    /// name of the Secret; at most 253 characters.
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// key within the Secret.
+    /// key within the Secret; at most 253 letters, digits, `-`, `_` and `.`.
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[-._a-zA-Z0-9]+$"))]
     pub key: String,
 }
 
 /// How often and when an attempt without a final answer is repeated.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(transform = rules::retry_policy)]
 pub struct RetryPolicy {
-    /// maxAttempts counts the first one too. Default 5, for compensations 200.
+    /// maxAttempts is the number of attempts, the first one included. 1 to 1000; when absent 5 for an action and 200 for
+    /// a compensation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
     pub max_attempts: Option<i32>,
-    /// initialBackoffMilliseconds before the second attempt. Default 200.
+    /// initialBackoffMilliseconds is the wait before the second attempt. 1 to 3600000 (1 hour), default 200; not greater
+    /// than maxBackoffMilliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 3_600_000), transform = schema::default(Self::INITIAL_BACKOFF_MILLISECONDS))]
     pub initial_backoff_milliseconds: Option<i32>,
-    /// maxBackoffMilliseconds bounds the growing wait. Default 30000.
+    /// maxBackoffMilliseconds bounds the growing wait. 1 to 86400000 (1 day), default 30000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86_400_000), transform = schema::default(Self::MAX_BACKOFF_MILLISECONDS))]
     pub max_backoff_milliseconds: Option<i32>,
-    /// backoffMultiplier grows the wait from one attempt to the next. Default 2.
+    /// backoffMultiplier is what the wait is multiplied by from one attempt to the next. 1 (the wait stays the same) to 10,
+    /// default 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10), transform = schema::default(Self::BACKOFF_MULTIPLIER))]
     pub backoff_multiplier: Option<i32>,
-    /// jitterPercent spreads the wait by that part up or down, the same for the same attempt. Default 20.
+    /// jitterPercent is how far a wait is moved up or down at most, in percent of itself, so that runs that failed together
+    /// do not come back together; always the same for the same attempt. 0 to 100, default 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100), transform = schema::default(Self::JITTER_PERCENT))]
     pub jitter_percent: Option<i32>,
+}
+
+impl RetryPolicy {
+    /// Where `initialBackoffMilliseconds` is not specified.
+    pub const INITIAL_BACKOFF_MILLISECONDS: i32 = 200;
+    /// Where `maxBackoffMilliseconds` is not specified.
+    pub const MAX_BACKOFF_MILLISECONDS: i32 = 30_000;
+    /// Where `backoffMultiplier` is not specified.
+    pub const BACKOFF_MULTIPLIER: i32 = 2;
+    /// Where `jitterPercent` is not specified.
+    pub const JITTER_PERCENT: i32 = 20;
 }
 
 /// A rule that reads an answer differently from the default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ResponseRule {
-    /// when is an expression over `response` that gives a bool.
+    /// when is an expression in `${` and `}` that gives a bool, such as `${response.status == 404}`. At most 1024
+    /// characters between the braces.
+    #[schemars(length(min = 1, max = 1027), transform = rules::one_expression)]
     pub when: String,
-    /// outcome of the attempt when the rule matches.
+    /// outcome of the attempt when the rule matches. Succeeded: the call is done. Rejected: the participant refused and
+    /// nothing took effect. Retry: another attempt is needed.
     pub outcome: RuleOutcome,
 }
 
@@ -242,20 +332,27 @@ pub enum RuleOutcome {
 /// What is known of a definition.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(description = "status is what the operator found out about the definition.")]
 pub struct SagaDefinitionStatus {
-    /// conditions: Ready and Stalled.
+    /// conditions are Ready (it can be run) and Stalled (it cannot until somebody changes it).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), transform = schema::by_type)]
     pub conditions: Vec<Condition>,
-    /// observedGeneration is the generation that the rest of the status was computed from.
+    /// observedGeneration is the generation of the spec that the rest of the status was computed from; -1 before the first
+    /// look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1, max = 9_007_199_254_740_991_i64))]
     pub observed_generation: Option<i64>,
-    /// currentRevision names the ControllerRevision of this generation.
+    /// currentRevision names the ControllerRevision that holds this generation of the spec; new runs use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
     pub current_revision: Option<String>,
     /// stepCount is the number of steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 64))]
     pub step_count: Option<i32>,
     /// activeRuns is the number of unfinished runs of any revision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
     pub active_runs: Option<i32>,
 }

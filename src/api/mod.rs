@@ -7,7 +7,9 @@ pub mod condition;
 pub mod definition;
 pub mod names;
 pub mod reason;
+mod rules;
 pub mod run;
+pub mod schema;
 
 pub use condition::{Condition, ConditionStatus};
 pub use definition::{SagaDefinition, SagaDefinitionSpec, SagaDefinitionStatus};

@@ -13,6 +13,31 @@ pub const DEFINITION_LABEL: &str = "sagas.dev/definition";
 /// Field manager and reporting controller.
 pub const CONTROLLER: &str = "saga-operator";
 
+/// Words that CEL reserves. Neither a step nor an output may be called so, because `steps.<name>` would not parse.
+pub const CEL_KEYWORDS: &[&str] = &[
+    "true",
+    "false",
+    "null",
+    "in",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
+];
+
 /// Header names on the wire. Participants see them in any case.
 pub mod header {
     /// A quoted string: `"<run uid>/<step>/<direction>"` (draft-ietf-httpapi-idempotency-key-header).
@@ -35,4 +60,24 @@ pub mod header {
     pub const FORWARD_OUTCOME: &str = "saga-forward-outcome";
     /// W3C Trace Context; one trace a run.
     pub const TRACEPARENT: &str = "traceparent";
+
+    /// Headers that a definition may not set, in lower case: they are the operator's own or the connection's.
+    pub const RESERVED: &[&str] = &[
+        "host",
+        "content-length",
+        "content-type",
+        "transfer-encoding",
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "upgrade",
+        "expect",
+        IDEMPOTENCY_KEY,
+        TRACEPARENT,
+        "tracestate",
+    ];
+    /// Nor any header that begins so.
+    pub const RESERVED_PREFIX: &str = "saga-";
 }

@@ -1,7 +1,82 @@
-//! Drives runs through the ports: load, step, persist, perform.
+//! Drives runs through the ports: load, step, persist, perform, and again.
+//!
+//! # Flow
+//! [`Fleet::offer`] gives a run, as read, to its own task ([`drive`]). The task asks the pure core what to do
+//! ([`crate::saga::step`]), stores the decision in the [`Journal`], hands the intents that the write proved to the
+//! [`Participant`], and waits for an answer, a change of the run or a point in time.
+//!
+//! # Guarantees
+//! - Nothing is sent that this process did not store first: `Persisted<Intent>` says so in the types.
+//! - One write of a run is under way at a time. What happens meanwhile is decided together in the next one.
+//! - An answer once received is never thrown away: when a write fails, the same events are decided again on what was read.
+//! - A run never waits for another: each has its task, and none holds a lock over an await.
+//!
+//! # Assumptions
+//! The journal's writes are compare-and-swap, and its loads see every acknowledged write.
+//!
+//! # Caveats
+//! It knows neither Kubernetes nor HTTP. Who may own which run is the core's business ([`crate::saga::Tenure`]).
 
-mod clock;
+mod calls;
+mod decide;
 mod definitions;
+mod drive;
+mod fleet;
+mod witness;
 
-pub use clock::Clock;
 pub use definitions::Definitions;
+pub use fleet::Fleet;
+pub use witness::{LogWitness, Witness};
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::journal::Journal;
+use crate::participant::Participant;
+use crate::saga::Owner;
+
+/// The ports of one process, and who it is.
+pub struct Engine<J, P, D, W> {
+    /// Where runs are stored.
+    pub journal: J,
+    /// Who is called.
+    pub participant: Arc<P>,
+    /// What runs follow.
+    pub definitions: D,
+    /// Who is told.
+    pub witness: W,
+    /// The clocks.
+    pub clock: Clock,
+    /// This process.
+    pub owner: Owner,
+    /// Cancelled when the process is about to end: nothing new is sent, and runs are given up once their calls are back.
+    pub drain: CancellationToken,
+}
+
+/// Anything with all the ports: keeps bounds out of the way of reading.
+pub trait Ports: Send + Sync + 'static {
+    /// Where runs are stored.
+    type Journal: Journal;
+    /// Who is called.
+    type Participant: Participant;
+    /// What runs follow.
+    type Definitions: Definitions;
+    /// Who is told.
+    type Witness: Witness;
+
+    /// The ports themselves.
+    fn engine(&self) -> &Engine<Self::Journal, Self::Participant, Self::Definitions, Self::Witness>;
+}
+
+impl<J: Journal, P: Participant, D: Definitions, W: Witness> Ports for Engine<J, P, D, W> {
+    type Journal = J;
+    type Participant = P;
+    type Definitions = D;
+    type Witness = W;
+
+    fn engine(&self) -> &Self {
+        self
+    }
+}

@@ -33,13 +33,12 @@ pub(super) fn apply<'v>(
                 (_, Some(ordering)) => ordering.is_ge(),
             }))
         }
-        Binary::In => match right {
-            Value::List(list) => contains(list, left, budget).map(Value::Bool),
-            Value::Map(map) => Ok(Value::Bool(match left {
-                Value::Text(key) => map.get(key.as_str()).is_some(),
-                _ => false,
-            })),
-            _ => fail(),
+        Binary::In => match (left, right) {
+            (_, Value::List(list)) => contains(list, left, budget).map(Value::Bool),
+            (Value::Text(key), Value::Map(map)) => Ok(Value::Bool(map.get(key.as_str()).is_some())),
+            // Keys are texts; no other value is one.
+            (_, Value::Map(_)) => Ok(Value::Bool(false)),
+            (_, _) => fail(),
         },
         Binary::Add => match (left, right) {
             (Value::Text(a), Value::Text(b)) => {

@@ -1,7 +1,7 @@
 //! One expression, compiled.
 
 use crate::expr::budget::Budget;
-use crate::expr::error::{CompileError, EvalError, Fault, Problem, Site};
+use crate::expr::error::{CompileError, EvalError, Fault, Site};
 use crate::expr::eval::eval;
 use crate::expr::node::Node;
 use crate::expr::scope::Scope;
@@ -27,7 +27,7 @@ impl Program {
         references: &mut Vec<Reference>,
     ) -> Result<Self, CompileError> {
         let site = Site::new(&format!("${{{source}}}"), column);
-        match parse::parse(source, |expression| lower::lower(expression, variables)) {
+        match parse::parse(source, |expression, texts| lower::lower(expression, texts, variables)) {
             Ok((node, found)) => {
                 references.extend(found);
                 Ok(Program { node, site })
@@ -49,11 +49,6 @@ impl Program {
         eval(&self.node, scope, budget)
             .and_then(|value| then(&value, budget))
             .map_err(|fault| EvalError { site: Box::new(self.site.clone()), fault })
-    }
-
-    /// A problem with the template, found at this expression.
-    pub(super) fn problem(&self, problem: Problem) -> CompileError {
-        CompileError { site: Box::new(self.site.clone()), problem }
     }
 
     /// A fault found by whoever uses the value.

@@ -128,7 +128,7 @@ impl Url {
             }
         }
         for segment in segments(&url.path) {
-            if segment.iter().all(|piece| matches!(piece, Piece::Literal(_))) && dots(&raw_literals(&segment)) {
+            if segment.iter().all(|piece| matches!(piece, Piece::Literal(_))) && dots(raw_literals(&segment)) {
                 return Err(fail("`.` and `..` are not allowed as segments of the path"));
             }
         }

@@ -1,2 +1,80 @@
 //! The habits of the house as commands.
-fn main() {}
+//!
+//! Adding one: a module with a `Command` (clap) and a `run`, a line in [`Command`] and a line in [`dispatch`].
+
+mod cluster;
+mod files;
+mod generate;
+mod paths;
+mod process;
+mod signals;
+mod stream;
+mod test;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What every command gives back: an exit code for a finding, an error when it could not do its work.
+type Outcome = Result<ExitCode, Box<dyn Error>>;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "xtask",
+    bin_name = "cargo xtask",
+    about = "The habits of the house as commands",
+    disable_help_subcommand = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// A real etcd, API server and controller manager on this machine
+    #[command(subcommand)]
+    Cluster(cluster::Command),
+    /// Every check of the project; the last line says how many passed and failed
+    Test(test::Command),
+    /// Write the files that are made from the code, or check that they are up to date
+    Generate(generate::Command),
+}
+
+fn dispatch(command: Command) -> Outcome {
+    match command {
+        Command::Cluster(command) => cluster::run(command).map_err(Box::from),
+        Command::Test(command) => test::run(&command).map_err(Box::from),
+        Command::Generate(command) => generate::run(&command).map_err(Box::from),
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Err(error) = signals::install() {
+        return report(&error);
+    }
+    match dispatch(arguments.command) {
+        Ok(code) => code,
+        Err(error) => report(error.as_ref()),
+    }
+}
+
+/// Prints an error with its causes, one a line.
+fn report(error: &dyn Error) -> ExitCode {
+    eprintln!("error: {}", chain(error));
+    ExitCode::FAILURE
+}
+
+/// An error and its causes as text.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str("\n  because: ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}

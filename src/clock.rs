@@ -5,7 +5,8 @@ use tokio::time::Instant;
 
 use crate::saga::{Monotonic, Now};
 
-/// The clocks of this process. Copies agree with each other.
+/// The clocks of this process. Copies agree with each other; two that were started apart do not, so a process starts one
+/// and hands it on. The monotonic one is tokio's, which a test can stop and turn.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     zero: Instant,
@@ -17,7 +18,7 @@ impl Clock {
         Self { zero: Instant::now() }
     }
 
-    /// Both clocks.
+    /// This moment on both clocks.
     pub fn now(&self) -> Now {
         Now::new(Timestamp::now(), Monotonic(self.zero.elapsed()))
     }

@@ -1,0 +1,114 @@
+//! The calls of one run: those on the wire, and those that wait for their time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::api::Reason;
+use crate::journal::Persisted;
+use crate::participant::Participant;
+use crate::saga::{Answer, CallId, Event, Fence, Intent, Monotonic};
+
+/// The calls of one run. Dropping it closes their connections.
+#[derive(Default)]
+pub(super) struct Calls {
+    on_the_wire: JoinSet<(CallId, Fence, Answer)>,
+    handles: BTreeMap<CallId, (Fence, AbortHandle)>,
+    scheduled: BTreeMap<CallId, Persisted<Intent>>,
+}
+
+impl Calls {
+    /// Keeps an intent until its time.
+    pub(super) fn schedule(&mut self, intent: Persisted<Intent>) {
+        self.scheduled.insert(intent.get().call, intent);
+    }
+
+    /// Takes an attempt back: it will not be sent.
+    pub(super) fn withdraw(&mut self, call: CallId) {
+        drop(self.scheduled.remove(&call));
+    }
+
+    /// Closes the connection of an attempt; its answer is lost.
+    pub(super) fn cut(&mut self, call: CallId) {
+        if let Some((_, handle)) = self.handles.remove(&call) {
+            handle.abort();
+        }
+    }
+
+    /// Whether an attempt is due.
+    pub(super) fn is_due(&self, now: Monotonic) -> bool {
+        self.scheduled.values().any(|intent| is_due(intent, now))
+    }
+
+    /// When the next attempt is due.
+    pub(super) fn next_due(&self) -> Option<Monotonic> {
+        self.scheduled.values().map(|intent| intent.get().not_before.unwrap_or_default()).min()
+    }
+
+    /// Takes out the attempts that are due.
+    pub(super) fn take_due(&mut self, now: Monotonic) -> Vec<Persisted<Intent>> {
+        let due = self.scheduled.extract_if(.., |_, intent| is_due(intent, now));
+        due.map(|(_, intent)| intent).collect()
+    }
+
+    /// Forgets what is scheduled: another process owns the run.
+    pub(super) fn drop_scheduled(&mut self) {
+        self.scheduled.clear();
+    }
+
+    /// Sends an attempt.
+    pub(super) fn send<P: Participant>(&mut self, participant: &Arc<P>, intent: Persisted<Intent>) {
+        let (call, fence) = (intent.get().call, intent.get().fence);
+        let participant = participant.clone();
+        let handle = self.on_the_wire.spawn(async move { (call, fence, participant.call(intent).await) });
+        self.handles.insert(call, (fence, handle));
+    }
+
+    /// The next answer. Never, while nothing is on the wire.
+    pub(super) async fn answer(&mut self) -> Event {
+        loop {
+            let Some(joined) = self.on_the_wire.join_next_with_id().await else { std::future::pending().await };
+            if let Some(event) = self.answered(joined) {
+                return event;
+            }
+        }
+    }
+
+    /// An answer that is already there.
+    pub(super) fn answer_at_hand(&mut self) -> Option<Event> {
+        loop {
+            let joined = self.on_the_wire.try_join_next_with_id()?;
+            if let Some(event) = self.answered(joined) {
+                return Some(event);
+            }
+        }
+    }
+
+    fn answered(&mut self, joined: Joined) -> Option<Event> {
+        match joined {
+            Ok((_, (call, fence, answer))) => {
+                if self.handles.get(&call).is_some_and(|(current, _)| *current == fence) {
+                    self.handles.remove(&call);
+                }
+                Some(Event::Answered { call, fence, answer })
+            }
+            Err(error) if error.is_cancelled() => None,
+            Err(error) => {
+                // A panic in the sender: what it did is unknown, as with a lost connection.
+                let lost = self.handles.iter().find(|(_, (_, handle))| handle.id() == error.id());
+                let (call, fence) = lost.map(|(call, (fence, _))| (*call, *fence))?;
+                self.handles.remove(&call);
+                let message = "the sender failed; see the log of the operator".to_owned();
+                tracing::error!(%error, "failed to send a call: the sender panicked");
+                Some(Event::Answered { call, fence, answer: Answer::Lost { reason: Reason::Timeout, message } })
+            }
+        }
+    }
+}
+
+type Joined = Result<(tokio::task::Id, (CallId, Fence, Answer)), tokio::task::JoinError>;
+
+fn is_due(intent: &Persisted<Intent>, now: Monotonic) -> bool {
+    intent.get().not_before.is_none_or(|at| at <= now)
+}

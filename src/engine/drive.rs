@@ -1,0 +1,183 @@
+//! The life of one run in the hands of this process: decide, wait, decide again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::Ports;
+use super::decide::{Driven, Stop};
+use crate::clock::Clock;
+use crate::engine::calls::Calls;
+use crate::journal::{Journal, JournalError, Loaded};
+use crate::saga::{Event, Plan, State, Unready};
+
+/// How often a missing definition is looked for when nobody says that it is there.
+const LOOK_FOR_DEFINITION: Duration = Duration::from_secs(5);
+/// Between two looks for which nothing happened.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
+/// How often a lost revision is looked for.
+const LOOK_FOR_REVISION: Duration = Duration::from_secs(60);
+
+/// The newest reading of a run; `None`: it is gone.
+pub(super) type Inbox = watch::Receiver<Option<Loaded>>;
+
+/// Drives a run until it ended, or is gone, or cannot be helped by this process. `inbox` always holds the newest reading.
+pub(super) async fn drive<E: Ports>(engine: Arc<E>, mut inbox: Inbox) -> Inbox {
+    let Some(first) = inbox.borrow_and_update().clone() else { return inbox };
+    let mut run = Driven::new(engine, &first);
+    let outcome = run.live(first, &mut inbox).await;
+    match outcome {
+        Ok(()) | Err(Stop::Gone) => {}
+        Err(Stop::Invalid(error)) => tracing::error!(
+            namespace = %run.run.namespace, run = %run.run.name, %error,
+            "the run is left alone until it changes"
+        ),
+    }
+    inbox
+}
+
+impl<E: Ports> Driven<E> {
+    fn new(engine: Arc<E>, first: &Loaded) -> Self {
+        let plan = Plan {
+            run: first.run.clone(),
+            definition_name: first.spec.definition_ref.name.clone(),
+            input: Arc::new(serde_json::Value::Object(first.spec.input.clone())),
+            definition: Err(Unready::NotFound),
+            owner: engine.engine().owner.clone(),
+        };
+        let mut driven = Self {
+            engine,
+            run: first.run.clone(),
+            plan,
+            state: State::default(),
+            version: first.version.clone(),
+            retained: first.retained,
+            calls: Calls::default(),
+            wake_at: None,
+        };
+        driven.take_in(first);
+        driven
+    }
+
+    async fn live(&mut self, first: Loaded, inbox: &mut Inbox) -> Result<(), Stop> {
+        self.decide(vec![Event::Wished(first.wishes)]).await?;
+        while self.state.stored.end.is_none() && !self.is_handed_over() {
+            let events = self.happenings(inbox).await?;
+            if !events.is_empty() {
+                self.decide(events).await?;
+            }
+        }
+        if self.retained && self.state.stored.end.is_some() {
+            self.release().await?;
+        }
+        Ok(())
+    }
+
+    /// The process is about to end, and the run has nothing on the wire.
+    const fn is_handed_over(&self) -> bool {
+        self.state.local.draining && !self.state.local.owned
+    }
+
+    /// Waits for something to decide, and takes everything that is there by then.
+    async fn happenings(&mut self, inbox: &mut Inbox) -> Result<Vec<Event>, Stop> {
+        let engine = self.engine.clone();
+        let (clock, drain) = (engine.engine().clock, &engine.engine().drain);
+        let wake = self.next_wake();
+        let mut events = Vec::new();
+        tokio::select! {
+            event = self.calls.answer() => events.push(event),
+            changed = inbox.changed() => {
+                let read = inbox.borrow_and_update().clone();
+                let Some(read) = changed.ok().and(read) else { return Err(Stop::Gone) };
+                events.extend(self.noticed(read).await?);
+            }
+            () = drain.cancelled(), if !self.state.local.draining => {
+                self.state.local.draining = true;
+                events.push(Event::Tick);
+            }
+            () = sleep_until(clock, wake) => {
+                if self.calls.is_due(clock.now().monotonic) {
+                    self.send_due().await?;
+                } else {
+                    events.push(Event::Tick);
+                }
+            }
+        }
+        while let Some(event) = self.calls.answer_at_hand() {
+            events.push(event);
+        }
+        Ok(events)
+    }
+
+    fn next_wake(&self) -> Option<crate::saga::Monotonic> {
+        let look = match &self.plan.definition {
+            Ok(_) => None,
+            Err(Unready::NotFound | Unready::NotReady(_)) => Some(LOOK_FOR_DEFINITION),
+            Err(Unready::RevisionNotFound(_)) => Some(LOOK_FOR_REVISION),
+        };
+        let look = look.map(|wait| self.now().monotonic.after(wait));
+        let wake = [self.wake_at, self.calls.next_due(), look].into_iter().flatten().min()?;
+        // A wake that is overdue and changes nothing must not keep a processor busy.
+        Some(wake.max(self.now().monotonic.after(SHORTEST_SLEEP)))
+    }
+
+    /// The run changed, or somebody thinks that it should be looked at.
+    async fn noticed(&mut self, read: Loaded) -> Result<Option<Event>, Stop> {
+        if read.version == self.version {
+            // An echo of this process's own write, unless somebody says that the missing definition is there now.
+            return Ok(self.plan.definition.is_err().then_some(Event::Tick));
+        }
+        match read.version.newer_than(&self.version) {
+            // Older than what this process wrote: never acted on.
+            Some(false) => Ok(None),
+            Some(true) => {
+                self.take_in(&read);
+                Ok(Some(Event::Wished(read.wishes)))
+            }
+            None => match self.engine.engine().journal.load(&self.run).await {
+                Ok(Some(read)) => {
+                    self.take_in(&read);
+                    Ok(Some(Event::Wished(read.wishes)))
+                }
+                Ok(None) => Err(Stop::Gone),
+                Err(error) => {
+                    tracing::debug!(run = %self.run.name, %error, "failed to read a changed run");
+                    Ok(None)
+                }
+            },
+        }
+    }
+
+    /// Lets the ended run go, after a read that showed the end at the version that is released.
+    async fn release(&mut self) -> Result<(), Stop> {
+        let engine = self.engine.clone();
+        let journal = &engine.engine().journal;
+        let mut wait = Duration::from_millis(50);
+        loop {
+            match journal.release(&self.run, &self.version).await {
+                Ok(()) | Err(JournalError::Gone) => return Ok(()),
+                Err(error) => tracing::debug!(run = %self.run.name, %error, "failed to release the run; trying again"),
+            }
+            tokio::time::sleep(wait).await;
+            wait = wait.saturating_mul(2).min(Duration::from_secs(10));
+            match journal.load(&self.run).await {
+                Ok(Some(read)) if !read.retained => return Ok(()),
+                Ok(Some(read)) if read.stored.end.is_some() => self.version = read.version,
+                Ok(Some(read)) => {
+                    let message = format!("the end of the run at version {} is not there any more", read.version);
+                    return Err(Stop::Invalid(JournalError::Fatal(message)));
+                }
+                Ok(None) => return Ok(()),
+                Err(error) => tracing::debug!(run = %self.run.name, %error, "failed to read an ended run"),
+            }
+        }
+    }
+}
+
+async fn sleep_until(clock: Clock, at: Option<crate::saga::Monotonic>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(clock.instant(at)).await,
+        None => std::future::pending().await,
+    }
+}

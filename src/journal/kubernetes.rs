@@ -1,0 +1,181 @@
+//! The journal in a cluster: a run's status, and the API server as the judge of who came first.
+//!
+//! # Flow
+//! `load` is a quorum GET. `retain` puts our finalizer on, `persist` replaces `/status`, `release` takes the finalizer
+//! off; each is one request that names the `resourceVersion` it was decided on.
+//!
+//! # Guarantees
+//! No write without `resourceVersion`, none is repeated here or below (the client for writes has its retries off), every
+//! call ends within [`READ_TIMEOUT`] or [`WRITE_TIMEOUT`]. Finalizers and labels of others stay. An object that cannot be
+//! decoded is an error about that object, never a panic, and its contents are not logged.
+//!
+//! # Assumptions
+//! The status subresource is on (the CRD sees to it). Nobody else writes the status.
+//!
+//! # Caveats
+//! A write without an answer may have landed ([`JournalError::Unclear`]). The API server checks the UID of a PUT, but not
+//! that of a merge patch before its `resourceVersion`: a patch that meets another run of the same name is a conflict, and
+//! the next `load` finds nothing.
+
+mod answer;
+mod clients;
+mod count;
+mod exchange;
+mod loaded;
+mod metadata;
+mod status;
+
+use std::time::Duration;
+
+use http::{Request, StatusCode};
+use kube::Resource;
+use kube::api::{GetParams, Patch, PatchParams, PostParams};
+use serde_json::Value;
+
+pub use clients::Clients;
+pub use loaded::loaded;
+pub use status::MAX_STATUS_BYTES;
+
+use super::{Draft, Journal, JournalError, Landed, Loaded, Version};
+use crate::api::SagaRun;
+use crate::api::names::CONTROLLER;
+use crate::saga::Identity;
+use count::Counters;
+use exchange::{Answer, exchange};
+use metadata::{Known, Seen};
+
+/// Longest a read may take: a healthy API server answers within milliseconds, and one whose etcd is gone hangs.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest a write may take; then it is unclear whether it landed.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Runs stored as `SagaRun` objects.
+#[derive(Debug)]
+pub struct KubernetesJournal {
+    clients: Clients,
+    known: Known,
+    counters: Counters,
+}
+
+impl KubernetesJournal {
+    /// A journal over these clients. No I/O.
+    pub fn new(clients: Clients) -> Self {
+        Self { clients, known: Known::default(), counters: Counters::default() }
+    }
+
+    /// Writes sent so far, whatever became of them.
+    pub fn writes(&self) -> u64 {
+        self.counters.writes()
+    }
+
+    /// Writes that were refused because the run had changed.
+    pub fn conflicts(&self) -> u64 {
+        self.counters.conflicts()
+    }
+
+    async fn get(&self, run: &Identity) -> Result<Option<Value>, JournalError> {
+        let request = requests(&run.namespace).get(&run.name, &GetParams::default()).map_err(unmade)?;
+        let answer = exchange(&self.clients.read, request, READ_TIMEOUT).await.map_err(|lost| lost.of_read())?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        if !answer.status.is_success() {
+            return Err(answer::of_read(&answer));
+        }
+        let object: Value = serde_json::from_slice(&answer.body)
+            .map_err(|error| JournalError::Unavailable(format!("the API server's answer is not JSON: {error}")))?;
+        let same = metadata::uid(&object) == Some(run.uid.as_str());
+        Ok(same.then_some(object))
+    }
+
+    async fn write(&self, request: Request<Vec<u8>>) -> Result<Answer, JournalError> {
+        self.counters.count_write();
+        let answer = exchange(&self.clients.write, request, WRITE_TIMEOUT).await.map_err(|lost| lost.of_write())?;
+        if answer.status.is_success() {
+            return Ok(answer);
+        }
+        let error = answer::of_write(&answer);
+        if matches!(error, JournalError::Conflict) {
+            self.counters.count_conflict();
+        }
+        Err(error)
+    }
+
+    /// The metadata of the run at exactly this version: remembered, or read. `None`: the run is gone.
+    async fn metadata_at(&self, run: &Identity, at: &Version) -> Result<Option<Seen>, JournalError> {
+        if let Some(seen) = self.known.at(&run.uid, at) {
+            return Ok(Some(seen));
+        }
+        let Some(object) = self.get(run).await? else { return Ok(None) };
+        let seen = Seen::of(&object)?;
+        self.known.remember(&run.uid, seen.clone());
+        if seen.version == *at { Ok(Some(seen)) } else { Err(JournalError::Conflict) }
+    }
+
+    async fn patch_metadata(&self, run: &Identity, patch: Value) -> Result<Answer, JournalError> {
+        let params = PatchParams { field_manager: Some(CONTROLLER.to_owned()), ..PatchParams::default() };
+        let request = requests(&run.namespace).patch(&run.name, &params, &Patch::Merge(patch)).map_err(unmade)?;
+        self.write(request).await
+    }
+}
+
+impl Journal for KubernetesJournal {
+    async fn load(&self, run: &Identity) -> Result<Option<Loaded>, JournalError> {
+        let Some(object) = self.get(run).await? else {
+            self.known.forget(&run.uid);
+            return Ok(None);
+        };
+        self.known.remember(&run.uid, Seen::of(&object)?);
+        loaded::decoded(object).map(Some)
+    }
+
+    async fn retain(&self, run: &Identity, at: &Version) -> Result<Version, JournalError> {
+        let Some(seen) = self.metadata_at(run, at).await? else { return Err(JournalError::Gone) };
+        let Some(patch) = seen.with_finalizer() else { return Ok(at.clone()) };
+        let answer = self.patch_metadata(run, patch).await?;
+        self.landed(run, &answer)
+    }
+
+    async fn persist(&self, draft: Draft) -> Result<Landed, JournalError> {
+        let body = status::body(&draft)?;
+        let params = PostParams { field_manager: Some(CONTROLLER.to_owned()), dry_run: false };
+        let request = requests(&draft.run.namespace)
+            .replace_subresource("status", &draft.run.name, &params, body)
+            .map_err(unmade)?;
+        let answer = self.write(request).await?;
+        let version = self.landed(&draft.run, &answer)?;
+        Ok(draft.landed(version))
+    }
+
+    async fn release(&self, run: &Identity, at: &Version) -> Result<(), JournalError> {
+        let Some(seen) = self.metadata_at(run, at).await? else { return Ok(()) };
+        if let Some(patch) = seen.without_finalizer() {
+            match self.patch_metadata(run, patch).await {
+                Ok(_) | Err(JournalError::Gone) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.known.forget(&run.uid);
+        Ok(())
+    }
+}
+
+impl KubernetesJournal {
+    /// The version that a write made, out of its answer.
+    fn landed(&self, run: &Identity, answer: &Answer) -> Result<Version, JournalError> {
+        let seen = Seen::of_answer(&answer.body).map_err(|error| {
+            JournalError::Unclear(format!("it was accepted, but its answer cannot be read: {error}"))
+        })?;
+        let version = seen.version.clone();
+        self.known.remember(&run.uid, seen);
+        Ok(version)
+    }
+}
+
+fn requests(namespace: &str) -> kube::core::Request {
+    kube::core::Request::new(SagaRun::url_path(&(), Some(namespace)))
+}
+
+fn unmade(error: kube::core::request::Error) -> JournalError {
+    JournalError::Fatal(format!("the request cannot be made: {error}"))
+}

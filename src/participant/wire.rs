@@ -1,0 +1,216 @@
+//! How an intent looks on the wire. Pure.
+
+use bytes::Bytes;
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
+use http_body_util::Full;
+use sha2::{Digest as _, Sha256};
+
+use super::egress::{Origin, Scheme, Target};
+use crate::api::names::header;
+use crate::api::{definition, run::Direction};
+use crate::saga::{Fence, Intent};
+
+/// A request that lacks the definition's own headers still, or has all.
+#[derive(Debug)]
+pub(super) struct Rendered {
+    method: Method,
+    target: Uri,
+    authority: String,
+    scheme: Scheme,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// A header that cannot be sent; says which one, not its value.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to set the header '{name}': {detail}")]
+pub(super) struct HeaderError {
+    name: String,
+    detail: &'static str,
+}
+
+/// Names that are the operator's or the connection's (api.md). Admission refuses them; stored objects may be older.
+const RESERVED: [&str; 14] = [
+    "host",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+    "idempotency-key",
+    "traceparent",
+    "tracestate",
+];
+
+impl Rendered {
+    /// With every header but the definition's own.
+    pub(super) fn new(intent: &Intent, target: &Target) -> Result<Self, HeaderError> {
+        let mut headers = HeaderMap::new();
+        let mut set = |name: &'static str, value: &str| {
+            let value = header_value(name, value.as_bytes())?;
+            headers.insert(HeaderName::from_static(name), value);
+            Ok(())
+        };
+        set(USER_AGENT.as_str(), concat!("saga-operator/", env!("CARGO_PKG_VERSION")))?;
+        set(ACCEPT.as_str(), "application/json, */*;q=0.1")?;
+        // Nothing is ever decompressed.
+        set(ACCEPT_ENCODING.as_str(), "identity")?;
+        set(header::IDEMPOTENCY_KEY, &format!("\"{}\"", intent.key.as_str()))?;
+        set(header::RUN, &format!("{}/{}", intent.run.namespace, intent.run.name))?;
+        set(header::RUN_UID, &intent.run.uid)?;
+        set(header::STEP, &intent.step)?;
+        set(header::DIRECTION, intent.call.direction.as_str())?;
+        set(header::ATTEMPT, &intent.attempt.to_string())?;
+        set(header::FENCE, &intent.fence.to_string())?;
+        set(header::DEADLINE, &intent.deadline.to_string())?;
+        if let Some(outcome) = intent.forward_outcome {
+            set(header::FORWARD_OUTCOME, outcome.as_str())?;
+        }
+        let trace = trace_id(&intent.run.uid);
+        let span = span_id(&intent.run.uid, &intent.step, intent.call.direction, intent.attempt, intent.fence);
+        set(header::TRACEPARENT, &format!("00-{trace}-{span}-01"))?;
+        if intent.request.body.is_some() {
+            set(CONTENT_TYPE.as_str(), "application/json")?;
+        }
+        Ok(Self {
+            method: method(intent.request.method),
+            target: target.uri.clone(),
+            authority: authority(&target.origin),
+            scheme: target.origin.scheme,
+            headers,
+            body: intent.request.body.clone().map(Bytes::from).unwrap_or_default(),
+        })
+    }
+
+    /// Adds a header of the definition. `Accept` and `User-Agent` may be replaced, reserved ones may not.
+    pub(super) fn add(&mut self, name: &str, value: &[u8]) -> Result<(), HeaderError> {
+        let refuse = |detail| HeaderError { name: name.to_owned(), detail };
+        let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| refuse("the name is no token"))?;
+        if RESERVED.contains(&parsed.as_str()) || parsed.as_str().starts_with("saga-") {
+            return Err(refuse("the name is reserved"));
+        }
+        let mut value = header_value(name, value)?;
+        // Every value: which of them are confidential is not known here. Keeps them out of Debug and of HTTP/2 tables.
+        value.set_sensitive(true);
+        self.headers.insert(parsed, value);
+        Ok(())
+    }
+
+    /// The request in the form that `version` has; made anew for a second connection.
+    pub(super) fn request(&self, version: Version) -> Result<Request<Full<Bytes>>, http::Error> {
+        let path = self.target.path_and_query().map_or("/", |path| path.as_str());
+        let mut request = Request::new(Full::new(self.body.clone()));
+        *request.method_mut() = self.method.clone();
+        *request.headers_mut() = self.headers.clone();
+        if version == Version::HTTP_2 {
+            let scheme = match self.scheme {
+                Scheme::Http => "http",
+                Scheme::Https => "https",
+            };
+            *request.version_mut() = Version::HTTP_2;
+            *request.uri_mut() =
+                Uri::builder().scheme(scheme).authority(self.authority.as_str()).path_and_query(path).build()?;
+        } else {
+            *request.uri_mut() = Uri::builder().path_and_query(path).build()?;
+            request.headers_mut().insert(HOST, HeaderValue::from_str(&self.authority)?);
+        }
+        Ok(request)
+    }
+}
+
+/// The trace of a run: its UID where that is a UUID, so that one can be searched by the other, else a hash of it.
+pub fn trace_id(run_uid: &str) -> String {
+    match uuid::Uuid::try_parse(run_uid) {
+        Ok(uid) if !uid.is_nil() => uid.simple().to_string(),
+        Ok(_) | Err(_) => identifier::<16>(&[b"trace", run_uid.as_bytes()]),
+    }
+}
+
+/// The span of one stored intent, the same wherever it is computed.
+pub fn span_id(run_uid: &str, step: &str, direction: Direction, attempt: u32, fence: Fence) -> String {
+    identifier::<8>(&[
+        b"span",
+        run_uid.as_bytes(),
+        step.as_bytes(),
+        direction.as_str().as_bytes(),
+        &attempt.to_be_bytes(),
+        &fence.0.to_be_bytes(),
+    ])
+}
+
+/// Lower-case hexadecimal digits of `N` bytes, not all zero.
+fn identifier<const N: usize>(parts: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let mut bytes = [0; N];
+    bytes.copy_from_slice(&hash.finalize()[..N]);
+    // All zeros would be an invalid identifier.
+    bytes[N - 1] |= u8::from(bytes == [0; N]);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Visible ASCII, spaces and tabs.
+fn header_value(name: &str, value: &[u8]) -> Result<HeaderValue, HeaderError> {
+    let refuse = |detail| HeaderError { name: name.to_owned(), detail };
+    if value.ends_with(b"\n") {
+        return Err(refuse("the value ends in a newline; store it without"));
+    }
+    if !value.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t')) {
+        return Err(refuse("the value has characters that are not printable ASCII"));
+    }
+    HeaderValue::from_bytes(value).map_err(|_| refuse("the value is no header value"))
+}
+
+fn authority(origin: &Origin) -> String {
+    let full = origin.display();
+    let default = format!(":{}", origin.scheme.port());
+    full.strip_suffix(&default).map_or(full.clone(), str::to_owned)
+}
+
+const fn method(method: definition::Method) -> Method {
+    match method {
+        definition::Method::Get => Method::GET,
+        definition::Method::Post => Method::POST,
+        definition::Method::Put => Method::PUT,
+        definition::Method::Patch => Method::PATCH,
+        definition::Method::Delete => Method::DELETE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_belongs_to_a_run_and_a_span_to_an_intent() {
+        assert_eq!(trace_id("3f1c0e6a-7d52-4c0b-9a53-5a3a0f3f9d11"), "3f1c0e6a7d524c0b9a535a3a0f3f9d11");
+        assert_eq!(trace_id("run-1"), trace_id("run-1"));
+        assert_ne!(trace_id("run-1"), trace_id("run-2"));
+        assert_ne!(trace_id("00000000-0000-0000-0000-000000000000"), "0".repeat(32));
+        let span = |attempt, fence| span_id("u", "pay", Direction::Forward, attempt, Fence(fence));
+        assert_eq!(span(1, 1), span(1, 1));
+        assert_ne!(span(1, 1), span(2, 1));
+        assert_ne!(span(1, 1), span(1, 2));
+        assert_ne!(span(1, 1), span_id("u", "pay", Direction::Compensate, 1, Fence(1)));
+        assert_eq!(span(1, 1).len(), 16);
+    }
+
+    #[test]
+    fn header_values_with_control_characters_are_refused() {
+        for value in [&b"a\r\nX: y"[..], b"a\nb", b"a\rb", b"a\0b", b"a\x7fb", b"caf\xc3\xa9", b"\xff", b"token\n"] {
+            let error = header_value("authorization", value).unwrap_err().to_string();
+            assert!(error.contains("authorization") && !error.contains("token"), "{error}");
+        }
+        assert!(header_value("x", b"a b\tc ~").is_ok());
+        assert!(header_value("x", b"").is_ok());
+    }
+}

@@ -1,0 +1,68 @@
+//! A real API server for tests: the one that `cargo xtask test` starts and names in `SAGA_TEST_KUBECONFIG`.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::runtime::wait::{await_condition, conditions};
+use kube::{Client, Config, ResourceExt};
+use tokio::sync::OnceCell;
+
+/// The kubeconfig of the cluster under test. Absence fails the test: one that did not run must not look like one that passed.
+pub(crate) fn kubeconfig_path() -> String {
+    std::env::var("SAGA_TEST_KUBECONFIG").expect("this test needs a real API server: run `cargo xtask test`")
+}
+
+/// A client with every right.
+pub(crate) async fn admin() -> Client {
+    // Harmless when another test of this process was first.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let kubeconfig = Kubeconfig::read_from(kubeconfig_path()).expect("failed to read the kubeconfig");
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .expect("failed to make a client configuration from the kubeconfig");
+    Client::try_from(config).expect("failed to make a client")
+}
+
+/// Installs both CRDs, once per process, and returns when the API server serves them.
+pub(crate) async fn install_crds(client: &Client) {
+    static INSTALLED: OnceCell<()> = OnceCell::const_new();
+    INSTALLED
+        .get_or_init(|| async {
+            let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+            for crd in saga_operator::api::schema::crds() {
+                let name = crd.name_any();
+                api.patch(&name, &PatchParams::apply("saga-operator-tests").force(), &Patch::Apply(&crd))
+                    .await
+                    .expect("failed to apply the CRD");
+                let established = await_condition(api.clone(), &name, conditions::is_crd_established());
+                tokio::time::timeout(Duration::from_secs(30), established)
+                    .await
+                    .expect("the CRD must become Established within 30 s")
+                    .expect("failed to watch the CRD");
+            }
+        })
+        .await;
+}
+
+/// A new namespace whose name begins with `prefix`; [`delete_namespace`] removes it at the end of a test.
+pub(crate) async fn namespace(client: &Client, prefix: &str) -> String {
+    let unique = uuid::Uuid::new_v4().simple().to_string();
+    let name = format!("{prefix}-{}", &unique[..8]);
+    let namespace = Namespace {
+        metadata: ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() },
+        ..Namespace::default()
+    };
+    let api: Api<Namespace> = Api::all(client.clone());
+    api.create(&PostParams::default(), &namespace).await.expect("failed to create the namespace");
+    name
+}
+
+/// Removes a namespace without waiting for its contents to go. A failed test does not come here and leaves them to be looked at.
+pub(crate) async fn delete_namespace(client: &Client, name: &str) {
+    let api: Api<Namespace> = Api::all(client.clone());
+    api.delete(name, &DeleteParams::background()).await.expect("failed to delete the namespace");
+}

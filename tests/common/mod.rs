@@ -1,0 +1,7 @@
+//! Fixtures shared by the integration tests.
+
+// Each test binary compiles these files for itself and uses a part of them.
+#![allow(dead_code)]
+
+pub(crate) mod cluster;
+pub(crate) mod strict;

@@ -1,0 +1,111 @@
+//! `examples/invalid/`: one mistake a file. The first line says which; the second says who notices, and how.
+
+mod common;
+
+use std::fs;
+use std::path::PathBuf;
+
+use common::cluster;
+use common::strict::{Fate, create, errors};
+use saga_operator::api::SagaDefinition;
+use serde_json::Value;
+
+const API_SERVER: &str = "# The API server says: ";
+const CHECK: &str = "# Found by `saga-operator check` and the controller: ";
+const NOT_YAML: &str = "# No YAML parser reads it.";
+
+struct Example {
+    name: String,
+    text: String,
+}
+
+impl Example {
+    fn second_line(&self) -> &str {
+        self.text.lines().nth(1).unwrap_or_default()
+    }
+
+    fn yaml(&self) -> Result<Value, String> {
+        serde_saphyr::from_str(&self.text).map_err(|error| error.to_string())
+    }
+}
+
+/// The files whose second line begins so, with what follows there.
+fn examples(noticed_by: &str) -> Vec<(Example, String)> {
+    let matching = all().into_iter().filter_map(|example| {
+        let rest = example.second_line().strip_prefix(noticed_by)?.to_owned();
+        Some((example, rest))
+    });
+    matching.collect()
+}
+
+fn all() -> Vec<Example> {
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples/invalid");
+    let entries = fs::read_dir(directory).expect("failed to list the examples");
+    let mut examples: Vec<_> = entries
+        .map(|entry| entry.expect("failed to list the examples").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .map(|path| {
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            Example { name, text: fs::read_to_string(&path).expect("failed to read an example") }
+        })
+        .collect();
+    examples.sort_by(|a, b| a.name.cmp(&b.name));
+    examples
+}
+
+#[test]
+fn every_example_says_its_mistake_and_who_notices() {
+    let examples = all();
+    assert!(examples.len() >= 25, "only {} examples", examples.len());
+    for example in examples {
+        let first = example.text.lines().next().unwrap_or_default();
+        assert!(first.starts_with("# ") && first.ends_with('.'), "{}: {first}", example.name);
+        let second = example.second_line();
+        assert!(
+            [API_SERVER, CHECK, NOT_YAML].iter().any(|form| second.starts_with(form)),
+            "{}: {second}",
+            example.name
+        );
+    }
+}
+
+#[test]
+fn what_is_not_yaml_is_not_read() {
+    for (example, _) in examples(NOT_YAML) {
+        assert!(example.yaml().is_err(), "{} is YAML", example.name);
+    }
+}
+
+#[tokio::test]
+async fn the_api_server_refuses_its_examples_for_their_one_mistake() {
+    let client = cluster::admin().await;
+    cluster::install_crds(&client).await;
+    let namespace = cluster::namespace(&client, "crd-examples").await;
+    for (example, expected) in examples(API_SERVER) {
+        let name = &example.name;
+        let object = example.yaml().unwrap_or_else(Value::String);
+        let refusal = create(&client, &namespace, &object, Fate::Checked).await.err();
+        let said = refusal.map_or_else(|| "accepted".to_owned(), |refusal| errors(&refusal));
+        assert!(said.contains(&expected), "{name}: wanted '{expected}', got '{said}'");
+        // After a wrong type or length the API server says, under no field, that it has not looked at the rules.
+        let mistakes: Vec<_> = said.lines().filter(|line| !line.starts_with("<nil>: ")).collect();
+        assert_eq!(mistakes.len(), 1, "{name}: {said}");
+    }
+    cluster::delete_namespace(&client, &namespace).await;
+}
+
+#[tokio::test]
+async fn the_api_server_cannot_see_the_mistakes_that_check_finds() {
+    let client = cluster::admin().await;
+    cluster::install_crds(&client).await;
+    let namespace = cluster::namespace(&client, "crd-examples").await;
+    for (example, _) in examples(CHECK) {
+        let name = &example.name;
+        let object = example.yaml().unwrap_or_else(Value::String);
+        let refusal = create(&client, &namespace, &object, Fate::Checked).await.err();
+        assert!(refusal.is_none(), "{name}: {}", refusal.map(|refusal| errors(&refusal)).unwrap_or_default());
+        let typed = serde_saphyr::from_str::<SagaDefinition>(&example.text);
+        assert!(typed.is_ok(), "{name}: {}", typed.err().map(|error| error.to_string()).unwrap_or_default());
+    }
+    cluster::delete_namespace(&client, &namespace).await;
+}

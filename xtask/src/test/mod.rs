@@ -1,0 +1,197 @@
+//! Every check of the project, one after the other, whatever the earlier ones found.
+//!
+//! Guarantees: the last line is `N passed, N failed`; the exit code is zero only without failures; the control plane
+//! that was started is stopped, also after a failure and after Ctrl-C.
+
+mod count;
+mod deny;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::ValueEnum;
+
+use self::count::Counter;
+use crate::cluster::{self, Borrowed};
+use crate::signals;
+use crate::stream::{self, StreamError};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Command {
+    /// Only these checks
+    #[arg(long, value_enum, value_name = "NAME")]
+    only: Vec<Check>,
+    /// Start no control plane; tests that need one are on their own
+    #[arg(long)]
+    no_cluster: bool,
+    /// Test against the cluster of KUBECONFIG (also with SAGA_TEST_CLUSTER=kubeconfig)
+    #[arg(long, conflicts_with = "no_cluster")]
+    kubeconfig: bool,
+    /// For `cargo test`: which tests, and what follows `--`
+    #[arg(last = true)]
+    tests: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Check {
+    /// The layout of the code
+    Fmt,
+    /// The compiler's and clippy's warnings
+    Clippy,
+    /// Licences, sources and duplicates of dependencies
+    Deny,
+    /// Files made from the code
+    Generate,
+    /// Every test, against a real control plane
+    Tests,
+}
+
+/// The checks could not be run at all.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to write to standard output")]
+pub(crate) struct TestError(#[from] io::Error);
+
+/// What was found so far.
+#[derive(Debug, Default)]
+struct Tally {
+    passed: usize,
+    failed: usize,
+    /// A line for each check.
+    checks: Vec<String>,
+    /// The names of what failed.
+    failures: Vec<String>,
+    /// The names of tests that were not asked.
+    ignored: Vec<String>,
+}
+
+/// The command.
+pub(crate) fn run(command: &Command) -> Result<ExitCode, TestError> {
+    let mut tally = Tally::default();
+    for check in Check::value_variants() {
+        if signals::interrupted() {
+            tally.failed += 1;
+            tally.failures.push("interrupted".to_owned());
+            break;
+        }
+        if !command.only.is_empty() && !command.only.contains(check) {
+            continue;
+        }
+        match check {
+            Check::Fmt => tally.run("fmt", || quiet(&["fmt", "--all", "--check"])),
+            Check::Clippy => tally.run("clippy", || {
+                quiet(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
+            }),
+            Check::Deny => tally.run("deny", deny::check),
+            Check::Generate => tally.run("generate", || {
+                // In a process of its own: what it prints goes through the same pipe.
+                let mut own = std::process::Command::new(std::env::current_exe()?);
+                Ok(show(own.args(["generate", "--check"]))?)
+            }),
+            Check::Tests => tests(&mut tally, command),
+        }
+    }
+    tally.print()
+}
+
+type Found = Result<bool, Box<dyn std::error::Error>>;
+
+/// Runs cargo; the check is whether it succeeds.
+fn quiet(arguments: &[&str]) -> Found {
+    Ok(show(stream::cargo().args(arguments))?)
+}
+
+fn show(command: &mut std::process::Command) -> Result<bool, StreamError> {
+    Ok(stream::lines(command, |line| println!("{line}"))?.status.success())
+}
+
+fn tests(tally: &mut Tally, command: &Command) {
+    let mut cargo = stream::cargo();
+    cargo.args(["test", "--workspace", "--locked", "--no-fail-fast"]).args(&command.tests);
+    for name in cluster::VARIABLE_NAMES {
+        cargo.env_remove(name);
+    }
+    // Whatever a test starts without naming a cluster must not find the developer's own.
+    cargo.env("KUBECONFIG", "/dev/null");
+    let mut borrowed = None;
+    if !command.no_cluster {
+        tally.run("control plane", || {
+            borrowed = Some(Borrowed::take(command.kubeconfig)?);
+            Ok(true)
+        });
+    }
+    if let Some(cluster) = &borrowed {
+        cargo.envs(cluster.variables.iter().map(|(name, value)| (name, value)));
+    }
+    if signals::interrupted() {
+        return;
+    }
+    header("tests");
+    let begun = Instant::now();
+    let mut counter = Counter::default();
+    let ended = stream::lines(&mut cargo, |line| {
+        println!("{line}");
+        counter.line(line);
+    });
+    match ended {
+        Ok(ended) => {
+            if ended.left_something {
+                println!("warning: a test left a process behind, which was killed");
+            }
+            counter.finish(ended.status.success());
+        }
+        Err(error) => {
+            println!("{}", crate::chain(&error));
+            counter.finish(false);
+        }
+    }
+    let (passed, failed) = (counter.passed, counter.failed);
+    tally.checks.push(line("tests", failed == 0, begun) + &format!(": {passed} passed, {failed} failed"));
+    tally.passed += passed;
+    tally.failed += failed;
+    tally.failures.append(&mut counter.failures);
+    tally.ignored.append(&mut counter.ignored);
+}
+
+fn header(name: &str) {
+    println!("\n==== {name}");
+}
+
+fn line(name: &str, good: bool, begun: Instant) -> String {
+    format!("{} {name} ({:.1} s)", if good { "pass" } else { "FAIL" }, begun.elapsed().as_secs_f32())
+}
+
+impl Tally {
+    fn run(&mut self, name: &str, check: impl FnOnce() -> Found) {
+        header(name);
+        let begun = Instant::now();
+        let good = check().unwrap_or_else(|error| {
+            println!("error: {}", crate::chain(error.as_ref()));
+            false
+        });
+        self.checks.push(line(name, good, begun));
+        if good {
+            self.passed += 1;
+        } else {
+            self.failed += 1;
+            self.failures.push(name.to_owned());
+        }
+    }
+
+    fn print(&self) -> Result<ExitCode, TestError> {
+        let mut out = io::stdout().lock();
+        writeln!(out, "\n==== summary")?;
+        for check in &self.checks {
+            writeln!(out, "{check}")?;
+        }
+        for name in &self.ignored {
+            writeln!(out, "ignored: {name}")?;
+        }
+        for name in &self.failures {
+            writeln!(out, "failed: {name}")?;
+        }
+        writeln!(out, "{} passed, {} failed", self.passed, self.failed)?;
+        out.flush()?;
+        Ok(if self.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
