@@ -173,6 +173,7 @@ impl Process {
     pub fn forget(&mut self) {
         self.scheduled.clear();
         self.state = State::default();
+        (self.turned, self.ended) = (false, false);
         self.version = 0;
         self.wake_at = None;
     }
@@ -216,6 +217,7 @@ impl Process {
                 self.adopt(decided, now, &mut done);
                 return done;
             }
+            let known = (self.turned, self.ended);
             self.saw(&decided.state.stored);
             let fault = fault();
             if fault == Fault::CrashBefore {
@@ -237,7 +239,9 @@ impl Process {
                 Written::Landed => {}
                 Written::Conflict | Written::Unclear if mine && read.holder.is_some() => {}
                 Written::Conflict | Written::Unclear | Written::TooLarge => {
-                    if matches!(written, Written::Conflict) {
+                    if !matches!(written, Written::Unclear) {
+                        // It certainly did not land, and never will.
+                        (self.turned, self.ended) = known;
                         done.push(Done::Conflicted);
                     }
                     self.state.not_landed(&decided);

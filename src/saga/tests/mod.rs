@@ -4,4 +4,7 @@
 mod fixtures;
 mod golden;
 mod host;
+mod model;
+mod promises;
+mod properties;
 mod table;
