@@ -1,2 +1,5 @@
-//! Sagas for Kubernetes.
-fn main() {}
+//! The operator's process; see the library.
+
+fn main() -> std::process::ExitCode {
+    saga_operator::cli::main()
+}

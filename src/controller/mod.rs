@@ -2,6 +2,7 @@
 //!
 //! | module | what is in it |
 //! |---|---|
+//! | [`runs`] | tells the engine of every run that changed |
 //! | [`definitions`] | checks definitions, freezes them as revisions, and gives them to the engine |
 //! | [`revision`] | what a frozen definition looks like |
 //! | [`events`] | what happened, as Events of the runs |
@@ -12,5 +13,6 @@ pub mod definitions;
 pub mod events;
 pub mod retention;
 pub mod revision;
+pub mod runs;
 
 pub use call::CallError;

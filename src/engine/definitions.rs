@@ -22,3 +22,22 @@ pub trait Definitions: Send + Sync + 'static {
     /// Whether a revision that was just pinned is there and not about to be collected, by a quorum read.
     fn holds(&self, namespace: &str, revision: &str) -> impl Future<Output = Result<bool, JournalError>> + Send;
 }
+
+impl<D: Definitions> Definitions for Arc<D> {
+    fn current(&self, namespace: &str, name: &str) -> impl Future<Output = Result<Arc<Definition>, Unready>> + Send {
+        (**self).current(namespace, name)
+    }
+
+    fn pinned(
+        &self,
+        namespace: &str,
+        name: &str,
+        revision: &str,
+    ) -> impl Future<Output = Result<Arc<Definition>, Unready>> + Send {
+        (**self).pinned(namespace, name, revision)
+    }
+
+    fn holds(&self, namespace: &str, revision: &str) -> impl Future<Output = Result<bool, JournalError>> + Send {
+        (**self).holds(namespace, revision)
+    }
+}

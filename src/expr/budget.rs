@@ -3,24 +3,27 @@
 use crate::expr::error::Fault;
 use crate::expr::limit;
 
-/// The work left. One unit is about one visited node or eight bytes of text touched.
-pub(super) struct Budget(u64);
+/// What is left of work and of output. One unit of work is about one visited node or eight bytes of text touched.
+pub(super) struct Budget {
+    work: u64,
+    output: usize,
+}
 
 impl Budget {
     /// The budget of one rendering.
     pub(super) fn new() -> Self {
-        Budget(limit::WORK)
+        Budget { work: limit::WORK, output: limit::TEXT_BYTES }
     }
 
     /// Takes `units` of work.
     pub(super) fn spend(&mut self, units: usize) -> Result<(), Fault> {
-        match self.0.checked_sub(units as u64) {
+        match self.work.checked_sub(units as u64) {
             Some(left) => {
-                self.0 = left;
+                self.work = left;
                 Ok(())
             }
             None => {
-                self.0 = 0;
+                self.work = 0;
                 Err(Fault::TooLarge { what: "the work of one rendering", limit: limit::WORK })
             }
         }
@@ -31,17 +34,27 @@ impl Budget {
         self.spend(bytes / 8 + 1)
     }
 
+    /// Takes `bytes` of the result.
+    pub(super) fn spend_output(&mut self, bytes: usize) -> Result<(), Fault> {
+        self.spend_bytes(bytes)?;
+        self.output = self
+            .output
+            .checked_sub(bytes)
+            .ok_or(Fault::TooLarge { what: "the size of a result in bytes", limit: limit::TEXT_BYTES as u64 })?;
+        Ok(())
+    }
+
     /// Takes the work of making a text of `bytes`, which must not be too long.
     pub(super) fn spend_text(&mut self, bytes: usize) -> Result<(), Fault> {
-        text_length(bytes)?;
+        self.check_text(bytes)?;
         self.spend_bytes(bytes)
     }
-}
 
-/// Refuses a text of more than [`limit::TEXT_BYTES`].
-pub(super) fn text_length(bytes: usize) -> Result<(), Fault> {
-    if bytes > limit::TEXT_BYTES {
-        return Err(Fault::TooLarge { what: "the length of a text in bytes", limit: limit::TEXT_BYTES as u64 });
+    /// Refuses a text of more than [`limit::TEXT_BYTES`].
+    pub(super) fn check_text(&self, bytes: usize) -> Result<(), Fault> {
+        if bytes > limit::TEXT_BYTES {
+            return Err(Fault::TooLarge { what: "the length of a text in bytes", limit: limit::TEXT_BYTES as u64 });
+        }
+        Ok(())
     }
-    Ok(())
 }

@@ -177,6 +177,8 @@ impl<'v> Evaluator<'v, '_> {
     }
 
     fn map(&mut self, entries: &'v [(Node, Node)]) -> Result<Value<'v>, Fault> {
+        // The smallest map takes half a KiB.
+        self.budget.spend(64)?;
         let mut map = BTreeMap::new();
         for (key, value) in entries {
             let key = self.eval(key)?;

@@ -255,8 +255,9 @@ fn join_texts<'v>(list: &List<'v>, separator: &str, budget: &mut Budget) -> Resu
     let mut joined = String::new();
     for (i, element) in list.iter().enumerate() {
         let part = word(&element, "every element for `join`")?;
+        // Work is taken for what is added, the limit holds for the whole.
         budget.spend_bytes(separator.len() + part.len())?;
-        crate::expr::budget::text_length(joined.len() + separator.len() + part.len())?;
+        budget.check_text(joined.len() + separator.len() + part.len())?;
         if i > 0 {
             joined.push_str(separator);
         }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::expr::budget::Budget;
 use crate::expr::error::{CompileError, EvalError, Problem, Site, shorten};
 use crate::expr::scope::Scope;
-use crate::expr::template::{Template, sorted, with_stack};
+use crate::expr::template::{Part, Template, any, sorted, with_stack};
 use crate::expr::{Reference, Variables, limit};
 
 /// A JSON document with templates in its string values. Keys are never templates.
@@ -38,7 +38,7 @@ impl Json {
     /// Renders the document. A string that is exactly one `${...}` becomes the value of the expression, with its type.
     ///
     /// # Errors
-    /// A [`super::Fault`], with the JSON Pointer of its string; the document may have 1 MiB and the work of one rendering.
+    /// A [`super::Fault`], with the JSON Pointer of its string; the values of a document may have 1 MiB together.
     pub fn render(&self, scope: &Scope<'_>) -> Result<Value, EvalError> {
         if let Node::Constant(value) = &self.node {
             return Ok(value.clone());
@@ -103,7 +103,7 @@ impl Compiler {
         if let Some(text) = template.constant() {
             return Ok(Node::Constant(Value::String(text.to_owned())));
         }
-        self.expressions += template.parts.len();
+        self.expressions += template.parts.iter().filter(|part| matches!(part, Part::Expression(_))).count();
         if self.expressions > limit::EXPRESSIONS_PER_TEMPLATE {
             let problem = Problem::TooLarge {
                 what: "the number of expressions in one document",
@@ -130,7 +130,7 @@ impl Node {
             Node::Constant(value) => Ok(value.clone()),
             Node::Template(template) => match template.single() {
                 Some(program) => program.evaluate(scope, budget, |value, budget| value.to_json(budget)),
-                None => template.join(scope, budget).map(Value::String),
+                None => template.join(scope, budget, any).map(Value::String),
             },
             Node::Array(nodes) => nodes
                 .iter()

@@ -5,6 +5,7 @@ use cel::parser::Expression;
 
 use crate::expr::error::Problem;
 use crate::expr::function::{self, Function};
+use crate::expr::literal::Texts;
 use crate::expr::node::{Binary, Body, Comprehension, Member, Node, Root, StepOutput};
 use crate::expr::{Reference, Variables, limit, pattern};
 
@@ -12,8 +13,12 @@ use crate::expr::{Reference, Variables, limit, pattern};
 ///
 /// # Errors
 /// Unknown variables, fields, functions; computed steps; nested comprehensions; limits.
-pub(super) fn lower(expression: &Expression, variables: Variables) -> Result<(Node, Vec<Reference>), Problem> {
-    let mut lowering = Lowering { variables, references: Vec::new(), nodes: 0, local: None };
+pub(super) fn lower<'e>(
+    expression: &'e Expression,
+    texts: &'e Texts,
+    variables: Variables,
+) -> Result<(Node, Vec<Reference>), Problem> {
+    let mut lowering = Lowering { variables, texts, references: Vec::new(), nodes: 0, local: None };
     let node = lowering.node(expression, 0)?;
     lowering.references.sort();
     lowering.references.dedup();
@@ -22,6 +27,7 @@ pub(super) fn lower(expression: &Expression, variables: Variables) -> Result<(No
 
 struct Lowering<'e> {
     variables: Variables,
+    texts: &'e Texts,
     references: Vec<Reference>,
     nodes: usize,
     /// The variable of the comprehension whose body is being read.
@@ -48,7 +54,7 @@ impl<'e> Lowering<'e> {
         }
         let depth = depth + 1;
         match &expression.expr {
-            Expr::Literal(literal) => self::literal(literal),
+            Expr::Literal(literal) => self.literal(literal),
             Expr::Ident(name) => self.variable(name),
             Expr::Select(select) => {
                 check_field(&select.operand, &select.field)?;
@@ -102,7 +108,7 @@ impl<'e> Lowering<'e> {
 
     /// `steps.a.outputs` and `steps.a.outputs.b`, in any spelling (`steps['a']`), or nothing.
     fn step_output(&mut self, expression: &'e Expression) -> Result<Option<Node>, Problem> {
-        let Some(path) = step_path(expression) else { return Ok(None) };
+        let Some(path) = self.step_path(expression) else { return Ok(None) };
         let test = matches!(&expression.expr, Expr::Select(select) if select.test);
         let (step, output) = match path[..] {
             [_] => return Err(Problem::DynamicStep),
@@ -136,7 +142,7 @@ impl<'e> Lowering<'e> {
             (operators::LOGICAL_NOT, None, [operand]) => Ok(Node::Not(Box::new(self.node(operand, depth)?))),
             (operators::NEGATE, None, [operand]) => Ok(Node::Negate(Box::new(self.node(operand, depth)?))),
             (operators::INDEX, None, [operand, index]) => {
-                if let Some(field) = text(index) {
+                if let Some(field) = self.text(index) {
                     check_field(operand, field)?;
                 }
                 Ok(Node::Index(Box::new([self.node(operand, depth)?, self.node(index, depth)?])))
@@ -186,45 +192,52 @@ impl<'e> Lowering<'e> {
         self.local = None;
         Ok(Node::Comprehension(Box::new(Comprehension { range, body: body? })))
     }
+
+    fn literal(&self, literal: &LiteralValue) -> Result<Node, Problem> {
+        Ok(match literal {
+            LiteralValue::Null => Node::Null,
+            LiteralValue::Boolean(value) => Node::Bool(*value.inner()),
+            LiteralValue::Int(value) => Node::Int(*value.inner()),
+            LiteralValue::UInt(value) => Node::Uint(*value.inner()),
+            LiteralValue::Double(value) => Node::Double(*value.inner()),
+            LiteralValue::String(value) => Node::Text(self.texts.value(value.inner()).unwrap_or_default().into()),
+            LiteralValue::Bytes(_) => return Err(Problem::Unsupported("bytes are not supported; use a text")),
+        })
+    }
+
+    /// The value of a text literal.
+    fn text(&self, expression: &Expression) -> Option<&'e str> {
+        let Expr::Literal(LiteralValue::String(value)) = &expression.expr else { return None };
+        self.texts.value(value.inner())
+    }
+
+    /// The names after `steps`, outermost last; nothing where it is no chain of literal names from `steps`.
+    fn step_path(&self, expression: &'e Expression) -> Option<Vec<&'e str>> {
+        let (operand, name) = if let Expr::Select(select) = &expression.expr {
+            (&*select.operand, select.field.as_str())
+        } else if let Expr::Call(call) = &expression.expr {
+            let (operators::INDEX, [operand, index]) = (call.func_name.as_str(), &call.args[..]) else { return None };
+            (operand, self.text(index)?)
+        } else {
+            return (expression.expr == Expr::Ident("steps".to_owned())).then(Vec::new);
+        };
+        let mut path = self.step_path(operand)?;
+        path.push(name);
+        Some(path)
+    }
 }
 
 const OPTIONALS: Problem = Problem::Unsupported("optional values are not supported; use `has(...)` with `? :`");
 
-fn literal(literal: &LiteralValue) -> Result<Node, Problem> {
-    Ok(match literal {
-        LiteralValue::Null => Node::Null,
-        LiteralValue::Boolean(value) => Node::Bool(*value.inner()),
-        LiteralValue::Int(value) => Node::Int(*value.inner()),
-        LiteralValue::UInt(value) => Node::Uint(*value.inner()),
-        LiteralValue::Double(value) => Node::Double(*value.inner()),
-        LiteralValue::String(value) => Node::Text(value.inner().into()),
-        LiteralValue::Bytes(_) => return Err(Problem::Unsupported("bytes are not supported; use a text")),
-    })
-}
-
-/// The names after `steps`, outermost last; nothing where the expression is no chain of literal names from `steps`.
-fn step_path(expression: &Expression) -> Option<Vec<&str>> {
-    let (operand, name) = if let Expr::Select(select) = &expression.expr {
-        (&*select.operand, select.field.as_str())
-    } else if let Expr::Call(call) = &expression.expr {
-        let (operators::INDEX, [operand, index]) = (call.func_name.as_str(), &call.args[..]) else { return None };
-        (operand, text(index)?)
-    } else {
-        return (expression.expr == Expr::Ident("steps".to_owned())).then(Vec::new);
-    };
-    let mut path = step_path(operand)?;
-    path.push(name);
-    Some(path)
-}
-
-/// The value of a text literal.
-fn text(expression: &Expression) -> Option<&str> {
-    let Expr::Literal(LiteralValue::String(value)) = &expression.expr else { return None };
-    Some(value.inner())
-}
-
 /// Refuses fields that `run`, `call` and `response` do not have.
 fn check_field(operand: &Expression, field: &str) -> Result<(), Problem> {
+    if let Expr::Select(select) = &operand.expr
+        && select.field == "headers"
+        && select.operand.expr == Expr::Ident("response".to_owned())
+        && field.bytes().any(|b| b.is_ascii_uppercase())
+    {
+        return Err(Problem::Unsupported("the names of response headers are in lower case"));
+    }
     let Expr::Ident(variable) = &operand.expr else { return Ok(()) };
     let fields: &[&str] = match variable.as_str() {
         "run" => &["name", "namespace", "uid", "startTime"],

@@ -5,35 +5,42 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use cel::parser::{Expression, Parser};
 
 use crate::expr::error::{Problem, shorten};
+use crate::expr::literal::Texts;
 use crate::expr::{guard, limit};
 
 /// Parses `source` and hands the tree to `then`, all on a stack that is large enough: also dropping the tree recurses.
 ///
 /// # Errors
 /// What [`guard`] refuses, what is not CEL, and what `then` answers.
-pub(super) fn parse<T>(source: &str, then: impl FnOnce(&Expression) -> Result<T, Problem>) -> Result<T, Problem> {
+pub(super) fn parse<T>(
+    source: &str,
+    then: impl FnOnce(&Expression, &Texts) -> Result<T, Problem>,
+) -> Result<T, Problem> {
     guard::check(source)?;
+    let texts = Texts::take(source)?;
     stacker::grow(limit::PARSE_STACK, || {
         let parser = Parser::new().max_recursion_depth(96);
         // The parser holds `expect`s for input that its own error recovery makes up; a definition must not end the
         // process by one of them. Nothing of it is used afterwards.
-        match catch_unwind(AssertUnwindSafe(|| parser.parse(source))) {
-            Ok(Ok(expression)) => then(&expression),
-            Ok(Err(errors)) => Err(Problem::Syntax(first(source, &errors.errors))),
+        match catch_unwind(AssertUnwindSafe(|| parser.parse(&texts.source))) {
+            Ok(Ok(expression)) => then(&expression, &texts),
+            Ok(Err(errors)) => Err(Problem::Syntax(first(&texts, &errors.errors))),
             Err(_) => Err(Problem::Syntax("the parser gave up on it".to_owned())),
         }
     })
 }
 
 /// The first error: the others mostly follow from it.
-fn first(source: &str, errors: &[cel::ParseError]) -> String {
+fn first(texts: &Texts, errors: &[cel::ParseError]) -> String {
     let Some(error) = errors.first() else { return "the parser gave up on it".to_owned() };
     let message = error.msg.trim_start_matches("Syntax error: ");
     // What follows is the list of all tokens that would have been right.
     let message = message.split(" expecting ").next().unwrap_or(message);
-    let message = message.replace("'<EOF>'", "the end");
-    if source.lines().count() > 1 {
-        return format!("{} at line {}, character {} of it", shorten(&message), error.pos.0, error.pos.1);
+    let mut message = message.replace("'<EOF>'", "the end");
+    for (i, value) in texts.values.iter().enumerate() {
+        message = message.replace(&format!("'{i}'"), &format!("'{}'", shorten(value)));
     }
-    format!("{} at character {} of it", shorten(&message), error.pos.1)
+    let (line, column) = (error.pos.0.max(1) as usize, error.pos.1.max(1) as usize);
+    let lines_before: usize = texts.source.split_inclusive('\n').take(line - 1).map(|l| l.chars().count()).sum();
+    format!("{} at character {} of it", shorten(&message), texts.column(lines_before + column))
 }

@@ -27,7 +27,7 @@ impl Program {
         references: &mut Vec<Reference>,
     ) -> Result<Self, CompileError> {
         let site = Site::new(&format!("${{{source}}}"), column);
-        match parse::parse(source, |expression| lower::lower(expression, variables)) {
+        match parse::parse(source, |expression, texts| lower::lower(expression, texts, variables)) {
             Ok((node, found)) => {
                 references.extend(found);
                 Ok(Program { node, site })

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::expr::budget::Budget;
 use crate::expr::error::{CompileError, EvalError};
 use crate::expr::scope::Scope;
-use crate::expr::template::{Template, sorted, with_stack};
+use crate::expr::template::{Template, any, sorted, with_stack};
 use crate::expr::{Reference, Variables};
 
 /// A template that renders to a JSON value: typed where it is exactly one `${...}`, else text.
@@ -37,7 +37,7 @@ impl Single {
         let budget = &mut Budget::new();
         with_stack(|| match self.template.single() {
             Some(program) => program.evaluate(scope, budget, |value, budget| value.to_json(budget)),
-            None => self.template.join(scope, budget).map(Value::String),
+            None => self.template.join(scope, budget, any).map(Value::String),
         })
     }
 

@@ -1,7 +1,7 @@
 //! A template, compiled: what all forms share.
 
-use crate::expr::budget::{Budget, text_length};
-use crate::expr::error::{CompileError, EvalError, Problem, Site};
+use crate::expr::budget::Budget;
+use crate::expr::error::{CompileError, EvalError, Fault, Problem, Site};
 use crate::expr::program::Program;
 use crate::expr::scope::Scope;
 use crate::expr::split::{Piece, split};
@@ -56,22 +56,31 @@ impl Template {
         }
     }
 
-    /// Joins the parts as text.
-    pub(super) fn join(&self, scope: &Scope<'_>, budget: &mut Budget) -> Result<String, EvalError> {
+    /// Joins the parts as text; `check` sees the text of each expression.
+    pub(super) fn join(
+        &self,
+        scope: &Scope<'_>,
+        budget: &mut Budget,
+        check: fn(&str) -> Result<(), Fault>,
+    ) -> Result<String, EvalError> {
         let mut out = String::new();
         for part in &self.parts {
             match part {
                 Part::Literal(text) => out.push_str(text),
-                Part::Expression(program) => {
-                    program.evaluate(scope, budget, |value, budget| {
-                        value.write_text(&mut out, budget)?;
-                        text_length(out.len())
-                    })?;
-                }
+                Part::Expression(program) => program.evaluate(scope, budget, |value, budget| {
+                    let from = out.len();
+                    value.write_text(&mut out, budget)?;
+                    check(&out[from..])
+                })?,
             }
         }
         Ok(out)
     }
+}
+
+/// The check of a place that takes any text.
+pub(super) fn any(_: &str) -> Result<(), Fault> {
+    Ok(())
 }
 
 /// Compiles a string that must be one expression and nothing beside it; spaces around it do no harm.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use serde_json::{Map as JsonMap, Number, Value as Json};
 
-use crate::expr::budget::{Budget, text_length};
+use crate::expr::budget::Budget;
 use crate::expr::error::Fault;
 use crate::expr::limit;
 
@@ -100,7 +100,7 @@ impl<'v> Value<'v> {
     }
 
     fn to_json_at(&self, budget: &mut Budget, depth: usize) -> Result<Json, Fault> {
-        budget.spend(1)?;
+        budget.spend_output(2)?;
         check_depth(depth)?;
         Ok(match self {
             Value::Null => Json::Null,
@@ -109,7 +109,7 @@ impl<'v> Value<'v> {
             Value::Uint(value) => Json::from(*value),
             Value::Double(value) => Json::Number(number(*value)?),
             Value::Text(text) => {
-                budget.spend_text(text.as_str().len())?;
+                budget.spend_output(text.as_str().len())?;
                 Json::String(text.as_str().to_owned())
             }
             Value::List(List::Json(list)) => {
@@ -121,7 +121,7 @@ impl<'v> Value<'v> {
             Value::Map(map) => {
                 let mut object = JsonMap::new();
                 for (key, value) in map.iter() {
-                    budget.spend_text(key.len())?;
+                    budget.spend_output(key.len())?;
                     object.insert(key.to_owned(), value.to_json_at(budget, depth + 1)?);
                 }
                 Json::Object(object)
@@ -134,16 +134,16 @@ impl<'v> Value<'v> {
         match self {
             Value::Null => return Err(Fault::Null),
             Value::Text(text) => {
-                budget.spend_text(text.as_str().len())?;
+                budget.spend_output(text.as_str().len())?;
                 out.push_str(text.as_str());
             }
             Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Double(_) | Value::List(_) | Value::Map(_) => {
                 let json = self.to_json(budget)?.to_string();
-                budget.spend_text(json.len())?;
+                budget.spend_output(json.len())?;
                 out.push_str(&json);
             }
         }
-        text_length(out.len())
+        Ok(())
     }
 }
 

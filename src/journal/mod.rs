@@ -14,6 +14,7 @@
 //! stores never repeat a write by themselves.
 
 pub mod kubernetes;
+pub mod local;
 mod persisted;
 
 use std::fmt;
@@ -168,5 +169,23 @@ impl JournalError {
             Self::Gone | Self::TooLarge(_) | Self::Unreadable(_) => Class::Invalid,
             Self::Fatal(_) => Class::Fatal,
         }
+    }
+}
+
+impl<J: Journal> Journal for Arc<J> {
+    fn load(&self, run: &Identity) -> impl Future<Output = Result<Option<Loaded>, JournalError>> + Send {
+        (**self).load(run)
+    }
+
+    fn retain(&self, run: &Identity, at: &Version) -> impl Future<Output = Result<Version, JournalError>> + Send {
+        (**self).retain(run, at)
+    }
+
+    fn persist(&self, draft: Draft) -> impl Future<Output = Result<Landed, JournalError>> + Send {
+        (**self).persist(draft)
+    }
+
+    fn release(&self, run: &Identity, at: &Version) -> impl Future<Output = Result<(), JournalError>> + Send {
+        (**self).release(run, at)
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
@@ -24,21 +23,18 @@ pub(super) async fn read(mut body: Incoming) -> Read {
     if body.size_hint().lower() > MAX_BODY as u64 {
         return Read::Broken;
     }
-    let mut chunks: Vec<Bytes> = Vec::new();
-    let mut length = 0;
+    // Nothing is reserved on the word of a header alone.
+    let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else { return Read::Broken };
         // Trailers say nothing to us.
         let Ok(data) = frame.into_data() else { continue };
-        length += data.remaining();
-        if length > MAX_BODY {
+        if bytes.len() + data.len() > MAX_BODY {
             return Read::Broken;
         }
-        if data.has_remaining() {
-            chunks.push(data);
-        }
+        bytes.extend_from_slice(&data);
     }
-    Read::Whole(parse(&chunks.concat()))
+    Read::Whole(parse(&bytes))
 }
 
 /// JSON whatever the content type says, else text, else null; nothing is null. Nesting beyond 128 is text: the parser's

@@ -32,7 +32,7 @@ use crate::saga::{Answer, HeaderValue, Intent, Response};
 pub struct HttpOptions {
     /// Calls that one origin (scheme, host and port) may hold at a time; at least 1. More wait within their own time.
     pub calls_per_origin: usize,
-    /// PEM file of the certificate authorities to trust instead of the public ones.
+    /// PEM file of certificate authorities to trust beside the public ones.
     pub ca_file: Option<PathBuf>,
 }
 
@@ -80,7 +80,7 @@ impl HttpParticipant {
         Ok(Self {
             policy,
             credentials,
-            lookup: Arc::new(SystemLookup),
+            lookup: Arc::new(SystemLookup::default()),
             clock,
             tls,
             pool: Pool::default(),

@@ -13,7 +13,6 @@ use crate::saga::{Answer, Intent};
 
 mod address;
 mod body;
-mod clock;
 mod connection;
 pub mod credentials;
 pub mod egress;
@@ -26,11 +25,19 @@ mod rule;
 pub mod wire;
 
 #[cfg(test)]
+mod connection_tests;
+#[cfg(test)]
+mod credentials_tests;
+#[cfg(test)]
 mod egress_tests;
 #[cfg(test)]
+mod harness;
+#[cfg(test)]
 mod http_tests;
+#[cfg(test)]
+mod tls_tests;
 
-pub use clock::Clock;
+pub use crate::clock::Clock;
 pub use credentials::{CredentialError, Credentials, KubernetesCredentials, SecretValue, StaticCredentials};
 pub use egress::{DestinationError, Loopback, Policy};
 pub use http::{HttpError, HttpOptions, HttpParticipant};

@@ -1,10 +1,12 @@
 //! From an origin to a connected socket: every address checked, the checked address connected to.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::egress::{DestinationError, Origin, Place, Policy};
@@ -18,13 +20,32 @@ pub trait Lookup: Send + Sync + 'static {
     fn lookup<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>>;
 }
 
+/// Lookups at a time. Each takes a thread until the operating system gives up, whoever still waits for it.
+const MAX_LOOKUPS: usize = 128;
+
 /// The resolver of the operating system.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemLookup;
+#[derive(Clone, Debug)]
+pub struct SystemLookup {
+    places: Arc<Semaphore>,
+}
+
+impl Default for SystemLookup {
+    fn default() -> Self {
+        Self { places: Arc::new(Semaphore::new(MAX_LOOKUPS)) }
+    }
+}
 
 impl Lookup for SystemLookup {
     fn lookup<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
-        Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.map(|address| address.ip()).collect()) })
+        Box::pin(async move {
+            let place = self.places.clone().acquire_owned().await.map_err(io::Error::other)?;
+            let name = name.to_owned();
+            let found = tokio::task::spawn_blocking(move || {
+                let _place = place;
+                (name.as_str(), 0).to_socket_addrs().map(|found| found.map(|address| address.ip()).collect())
+            });
+            found.await.map_err(io::Error::other)?
+        })
     }
 }
 

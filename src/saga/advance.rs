@@ -17,10 +17,15 @@ impl Turn<'_> {
         if self.mode() == Mode::Ended {
             // Follows every change of the spec also after the end, or `kubectl wait` would wait for it.
             self.state.stored.observed_generation = wishes.generation;
+        } else if self.claim(&wishes) {
+            self.proceed(&wishes);
+            self.hand_over();
+        } else {
             return;
         }
-        if self.claim(&wishes) {
-            self.proceed(&wishes);
+        self.say();
+        if self.too_large && self.mode_before() != Mode::Ended {
+            self.strip();
         }
     }
 
@@ -48,25 +53,45 @@ impl Turn<'_> {
         self.end_early(wishes);
         self.adopt(wishes);
         self.retry(wishes);
-        if wishes.holds() {
+        if self.holds(wishes) {
             self.hold();
         } else {
             self.resume();
-            match self.mode() {
-                Mode::Forward => self.begin_ready(),
-                Mode::Compensating => self.undo_ready(),
-                Mode::Pending | Mode::Ended => {}
-            }
+            self.begin();
         }
         self.conclude();
     }
 
+    /// Begins what is ready. A step that cannot even be begun turns the run, and then there is something to undo.
+    fn begin(&mut self) {
+        if self.mode() == Mode::Forward {
+            self.begin_ready();
+        }
+        if self.mode() == Mode::Compensating {
+            self.undo_ready();
+        }
+    }
+
+    /// Whether nothing new is to be sent: users wish it, or this process is about to end.
+    pub(super) const fn holds(&self, wishes: &Wishes) -> bool {
+        wishes.holds() || self.state.local.draining
+    }
+
+    /// A process that is about to end gives up what has no call on the wire, so that the next one need not wait for it.
+    fn hand_over(&mut self) {
+        if self.state.local.draining && self.mode() != Mode::Ended && self.stored().open_calls().next().is_none() {
+            self.state.stored.holder = None;
+            self.state.local.owned = false;
+        }
+    }
+
     /// Cancellation, deletion and deadline turn the run.
     fn end_early(&mut self, wishes: &Wishes) {
-        if self.mode() != Mode::Forward {
+        // At the commit point nothing turns the run any more.
+        if self.mode() != Mode::Forward || self.forward_done() {
             return;
         }
-        if let Some(failure) = asked_to_end(wishes).or_else(|| self.overdue()) {
+        if let Some(failure) = asked_to_end(wishes).or_else(|| self.overdue()).or_else(|| self.outgrown()) {
             self.turn(failure);
         } else if let Some(deadline) = self.run_deadline() {
             self.wake(self.now.monotonic_at(deadline));
@@ -98,7 +123,7 @@ impl Turn<'_> {
             if self.call(call).is_none_or(|record| record.phase.is_outcome() || record.open.is_some()) {
                 continue;
             }
-            if wishes.holds() {
+            if self.holds(wishes) {
                 // The number is taken now; it is stored as an intent when the run is resumed.
                 if let (Attempt::Next { .. }, Some(record)) = (attempt, self.call_mut(call)) {
                     record.attempts += 1;
@@ -160,13 +185,12 @@ impl Turn<'_> {
     fn abandon(&mut self, wishes: &Wishes) {
         let open: Vec<CallId> = self.stored().open_calls().map(|(call, ..)| call).collect();
         for call in open {
-            let unsent = self.state.local.own.get(&call).is_some_and(|own| !own.sent);
-            self.drop_attempt(call);
-            if call.direction == Direction::Forward {
-                let doubtless = unsent && self.call(call).is_some_and(|record| record.doubtful == 0);
-                self.close(call, if doubtless { Phase::Failed } else { Phase::Unknown });
+            if self.state.local.own.get(&call).is_none_or(|own| own.sent) {
+                self.doubt(call);
             }
+            self.drop_attempt(call);
         }
+        self.close_begun();
         if self.state.stored.failure.is_none() {
             self.state.stored.failure = asked_to_end(wishes);
         }

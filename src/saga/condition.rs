@@ -3,15 +3,39 @@
 use jiff::Timestamp;
 
 use super::mode::Mode;
+use super::note::{Level, Occasion};
 use super::plan::Plan;
 use super::state::{CallRecord, End, Phase, State, StepRecord, Stored};
 use super::text;
 use super::time::Now;
+use super::turn::Turn;
 use crate::api::condition::{COMPLETED, RECONCILING, STALLED, SUCCEEDED};
 use crate::api::{Condition, ConditionStatus, Reason};
 
-/// Brings the conditions up to date. `lastTransitionTime` moves only with a status.
-pub(super) fn update(state: &mut State, plan: &Plan, now: Now) {
+impl Turn<'_> {
+    /// Brings what users are told up to date. Only for who may write.
+    pub(super) fn say(&mut self) {
+        let told = |state: &State| {
+            let reason = Reason::Suspended.as_str();
+            state.stored.conditions.iter().any(|condition| condition.reason == reason)
+        };
+        let before = told(&self.state);
+        update(&mut self.state, self.plan, self.now);
+        match (before, told(&self.state)) {
+            (false, true) => {
+                let text = "nothing new is sent until `spec.suspend` is false".to_owned();
+                self.note(Level::Story, Occasion::Suspended, text);
+            }
+            (true, false) if self.mode() != Mode::Ended => {
+                self.note(Level::Story, Occasion::Resumed, "goes on".to_owned());
+            }
+            (true, false) | (false, false) | (true, true) => {}
+        }
+    }
+}
+
+/// `lastTransitionTime` moves only with a status.
+fn update(state: &mut State, plan: &Plan, now: Now) {
     let stored = &state.stored;
     if state.local.wishes.is_none() || (stored.start_time.is_none() && stored.end.is_none()) {
         return;

@@ -102,7 +102,7 @@ impl Definition {
                 steps,
                 input_schema,
             }),
-            _ => Err(compiler.problems),
+            Some(_) | None => Err(compiler.problems),
         }
     }
 

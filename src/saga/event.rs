@@ -20,6 +20,9 @@ pub enum Event {
     },
     /// The pinned revision turned out to be going away before anything was sent: pin the current one.
     RevisionGone,
+    /// The store refused the write of this decision as too large: decide again what fits. The journal holds what it held
+    /// before. When the store refuses that too, nothing more is to be sent.
+    TooLarge,
     /// Time passed.
     Tick,
 }
@@ -33,13 +36,15 @@ pub enum EventKind {
     Answered,
     /// [`Event::RevisionGone`]
     RevisionGone,
+    /// [`Event::TooLarge`]
+    TooLarge,
     /// [`Event::Tick`]
     Tick,
 }
 
 impl EventKind {
     /// All kinds.
-    pub const ALL: [Self; 4] = [Self::Wished, Self::Answered, Self::RevisionGone, Self::Tick];
+    pub const ALL: [Self; 5] = [Self::Wished, Self::Answered, Self::RevisionGone, Self::TooLarge, Self::Tick];
 }
 
 impl Event {
@@ -49,6 +54,7 @@ impl Event {
             Self::Wished(_) => EventKind::Wished,
             Self::Answered { .. } => EventKind::Answered,
             Self::RevisionGone => EventKind::RevisionGone,
+            Self::TooLarge => EventKind::TooLarge,
             Self::Tick => EventKind::Tick,
         }
     }

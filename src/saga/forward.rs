@@ -56,9 +56,13 @@ impl Turn<'_> {
             return self.note(Level::Trace, Occasion::Ignored, text);
         }
         let doubted = self.call(call).is_some_and(|record| record.doubtful > 0);
-        let rule = self
-            .call_plan(call)
-            .map_or(outcome::Rule::None, |plan| render::rule(self.plan, self.stored(), plan, call, answer));
+        let Some(plan) = self.call_plan(call) else {
+            // Its rules and outputs are unknown: as if the answer were lost. It is asked for again under the same key.
+            self.state.local.own.remove(&call);
+            let text = format!("{} answered while the definition is not there", self.describe(call));
+            return self.note(Level::Warning, Occasion::Ignored, text);
+        };
+        let rule = render::rule(self.plan, self.stored(), plan, call, answer);
         let reading = outcome::read(call.direction, answer, doubted, rule);
         if reading.effect_possible && reading.verdict != Verdict::Succeeded {
             self.doubt(call);
@@ -194,6 +198,16 @@ impl Turn<'_> {
                 (Phase::Running | Phase::Waiting | Phase::Stalled, None, _) => self.close_without_success(call),
                 (Phase::Pending | Phase::Succeeded | Phase::Failed | Phase::Unknown | Phase::Skipped, ..)
                 | (Phase::Stalled, Some(_), _) => {}
+            }
+        }
+    }
+
+    /// The run is abandoned: closes every action that was begun and has no outcome.
+    pub(super) fn close_begun(&mut self) {
+        for step in 0..self.stored().steps.len() {
+            let call = CallId::forward(step);
+            if self.call(call).is_some_and(|record| record.phase != Phase::Pending && !record.phase.is_outcome()) {
+                self.close_without_success(call);
             }
         }
     }

@@ -10,7 +10,7 @@
 //!
 //! # Assumptions
 //! The caller stores `state` before it performs an effect, drops the transition when that fails, and tells the state with
-//! [`State::landed`] and [`State::sent`] what became of it.
+//! [`State::landed`], [`State::sent`] and [`State::not_landed`] what became of it.
 
 use super::effect::Effect;
 use super::event::Event;
@@ -71,5 +71,9 @@ fn absorb(turn: &mut Turn<'_>, event: &Event) {
             Occasion::Ignored,
             "the revision went away, which matters only between pinning it and the first call".to_owned(),
         ),
+        (Mode::Pending | Mode::Forward | Mode::Compensating, Event::TooLarge) => turn.too_large = true,
+        (Mode::Ended, Event::TooLarge) => {
+            turn.note(Level::Warning, Occasion::TooLarge, "the ended run stays as it is stored".to_owned());
+        }
     }
 }

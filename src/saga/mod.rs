@@ -15,7 +15,8 @@
 //! # Caveats
 //! A process paused between its last look at the clock and the socket may send one late call per stored intent. It carries
 //! a lower fence than everything decided since.
-#![warn(clippy::disallowed_methods)]
+// A wildcard arm hides the event that nobody thought of.
+#![warn(clippy::disallowed_methods, clippy::wildcard_enum_match_arm)]
 
 mod advance;
 mod compensate;
@@ -42,8 +43,11 @@ mod retry;
 mod set;
 mod start;
 mod state;
+#[cfg(test)]
+mod tests;
 mod text;
 mod time;
+mod too_large;
 mod turn;
 mod wishes;
 

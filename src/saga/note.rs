@@ -73,6 +73,8 @@ occasions! {
     Ignored,
     /// The revision of the definition was replaced before anything was sent, or cannot be found.
     RevisionGone,
+    /// The store refused the size of the status.
+    TooLarge,
     /// The run ended: Succeeded.
     Succeeded,
     /// The run ended: Compensated.

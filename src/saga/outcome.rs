@@ -57,6 +57,7 @@ pub fn read(direction: Direction, answer: &Answer, doubted: bool, rule: Rule) ->
                 Rule::Matched(outcome) => overruled(row, outcome, response),
                 Rule::Failed(why) => Reading {
                     verdict: Verdict::Retry(after(response)),
+                    reason: Reason::ExpressionError,
                     message: format!("{}; a response rule failed: {why}", row.message),
                     ..row
                 },
@@ -125,16 +126,16 @@ fn row(direction: Direction, response: &Response, doubted: bool) -> Reading {
         408 | 425 | 429 => ((Verdict::Retry(after(response)), Reason::Throttled), false),
         400..=499 => (refuse(Reason::Rejected), false),
         // 5xx, and numbers outside of HTTP: something answered, and nobody knows what it did.
-        _ => ((Verdict::Retry(after(response)), Reason::ServerError), true),
+        0..=199 | 500..=u16::MAX => ((Verdict::Retry(after(response)), Reason::ServerError), true),
     };
-    Reading { verdict, effect_possible, reason, message: said(status, reason), http_status: Some(status) }
+    Reading { verdict, effect_possible, reason, message: said(status), http_status: Some(status) }
 }
 
-fn said(status: u16, reason: Reason) -> String {
-    match reason {
-        Reason::NoLocation => "HTTP 202 without a Location to ask again".to_owned(),
-        Reason::RedirectRefused => format!("HTTP {status}: redirects are not followed"),
-        _ => format!("HTTP {status}"),
+fn said(status: u16) -> String {
+    match status {
+        202 => "HTTP 202 without a Location to ask again".to_owned(),
+        300..=399 => format!("HTTP {status}: redirects are not followed"),
+        0..=201 | 203..=299 | 400..=u16::MAX => format!("HTTP {status}"),
     }
 }
 

@@ -30,14 +30,20 @@ impl Turn<'_> {
         let me = &self.plan.owner.id;
         let holder = self.stored().holder.clone();
         if holder.is_none() && self.stored().revision.is_none() {
-            return true;
+            // Nothing is sent before a revision is pinned, and a process that is about to end pins none.
+            return !self.state.local.draining;
         }
         if self.state.local.owned && holder.as_ref() == Some(me) {
             return true;
         }
-        if !self.something_to_decide(wishes) {
+        if self.state.local.draining {
             return false;
         }
+        if !self.something_to_decide(wishes) {
+            self.state.local.due_since = None;
+            return false;
+        }
+        self.state.local.due_since.get_or_insert(self.now.monotonic);
         if let Some(at) = self.free_at()
             && at > self.now.monotonic
         {
@@ -60,21 +66,30 @@ impl Turn<'_> {
         self.state.local.owned = true;
     }
 
-    /// Whether anything but the holder would change if the run were this process's own.
-    fn something_to_decide(&self, wishes: &Wishes) -> bool {
+    /// Whether anything but the holder would change if the run were this process's own. If not yet, comes back when it
+    /// may: the owner may be gone by then.
+    fn something_to_decide(&mut self, wishes: &Wishes) -> bool {
         let mut rehearsal = self.rehearsal();
         rehearsal.proceed(wishes);
-        super::condition::update(&mut rehearsal.state, self.plan, self.now);
-        rehearsal.state.stored != self.state.stored
+        rehearsal.say();
+        let differs = rehearsal.state.stored != self.state.stored;
+        if !differs && let Some(at) = rehearsal.wake_at {
+            self.wake(at);
+        }
+        differs
     }
 
     /// When the run may be taken from its holder; None: at once.
     fn free_at(&self) -> Option<Monotonic> {
         match self.plan.owner.tenure {
             Tenure::Exclusive => None,
+            Tenure::Contended if self.stored().holder.is_none() => None,
             Tenure::Contended => {
                 let since = self.state.local.unchanged_since.unwrap_or(self.now);
-                Some(since.monotonic.after(MARGIN + self.longest_silence(since.wall)))
+                let due = self.state.local.due_since.unwrap_or(self.now.monotonic);
+                // An owner that had nothing to do for long is not silent: it gets its time from when it has.
+                let quiet = since.monotonic.after(self.longest_silence(since.wall)).max(due);
+                Some(quiet.after(MARGIN))
             }
         }
     }
@@ -82,9 +97,11 @@ impl Turn<'_> {
     /// How long a healthy owner may have no reason to write.
     fn longest_silence(&self, since: jiff::Timestamp) -> Duration {
         let open = self.stored().open_calls().filter_map(|(call, _, open)| {
-            let timeout = self.call_plan(call)?.timeout;
+            let plan = self.call_plan(call)?;
             let wait = open.not_before.map(|at| at.duration_since(since));
-            Some(timeout + wait.and_then(|wait| Duration::try_from(wait).ok()).unwrap_or_default())
+            let wait = wait.and_then(|wait| Duration::try_from(wait).ok()).unwrap_or_default();
+            // The clock that wrote it may have been wrong by years.
+            Some(plan.timeout + plan.retry.capped(wait))
         });
         let undo = (0..self.stored().steps.len())
             .filter(|step| self.needs_undo(*step) && self.stored().failure.is_some())
@@ -119,14 +136,14 @@ impl Turn<'_> {
         record.takeovers = record.takeovers.saturating_add(1);
         let worn_out = record.takeovers >= MAX_TAKEOVERS;
         let turned = self.stored().failure.is_some();
-        let doubted = super::state::OwnAttempt { sent: false, counted: true, since: now.monotonic };
+        let doubted = super::state::OwnAttempt { sent: false, counted: true, since: now.monotonic.after(wait) };
         match call.direction {
             Direction::Forward if turned => self.close(call, Phase::Unknown),
             Direction::Forward | Direction::Compensate if worn_out => {
                 self.state.local.own.insert(call, doubted);
                 self.unanswered(call, "taken over ten times without an answer");
             }
-            Direction::Forward | Direction::Compensate if wishes.holds() => self.wait_without_intent(call),
+            Direction::Forward | Direction::Compensate if self.holds(wishes) => self.wait_without_intent(call),
             Direction::Forward | Direction::Compensate => {
                 self.state.local.own.insert(call, doubted);
                 self.attempt(call, Attempt::Again { wait });

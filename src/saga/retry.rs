@@ -55,7 +55,8 @@ impl Retry {
         }
         let spread = i64::from(self.jitter_percent) * (2 * per_mille(run_uid, call, attempt) - 1000);
         let factor = u32::try_from(100_000 + spread).unwrap_or_default();
-        (wait.saturating_mul(factor) / 100_000).min(self.max)
+        let spread = (wait.saturating_mul(factor) / 100_000).min(self.max);
+        Duration::from_millis(u64::try_from(spread.as_millis()).unwrap_or(u64::MAX))
     }
 
     /// A participant's `Retry-After` counts up to ten times the longest backoff.

@@ -10,7 +10,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::effect::Effect;
 use super::key::{CallId, Digest, Fence, Holder};
+use super::machine::Transition;
 use super::time::{Monotonic, Now};
 use super::wishes::Wishes;
 use crate::api::run::Direction;
@@ -271,6 +273,10 @@ pub struct Local {
     pub took_over: Option<Monotonic>,
     /// Since when the journal is unchanged, as far as this process saw.
     pub unchanged_since: Option<Now>,
+    /// This process is about to end: it sends nothing new, and gives up what has no call on the wire.
+    pub draining: bool,
+    /// Since when this process sees that another owner should have written.
+    pub due_since: Option<Monotonic>,
     /// Since when this process waits for the definition.
     pub waiting_since: Option<Monotonic>,
     /// The spec as last read. Without it nothing new begins.
@@ -286,7 +292,7 @@ pub struct OwnAttempt {
     pub sent: bool,
     /// It is already counted as doubtful.
     pub counted: bool,
-    /// When this process first stored this attempt number, or took it over.
+    /// When this process first sent this attempt number, or took it over; ahead while it waits.
     pub since: Monotonic,
 }
 
@@ -303,6 +309,7 @@ impl State {
         }
         if !same_write {
             self.local.owned = false;
+            self.local.due_since = None;
             self.local.own.clear();
         }
         self.stored = stored;
@@ -314,6 +321,20 @@ impl State {
         if self.local.taking_over {
             self.local.taking_over = false;
             self.local.took_over = Some(now.monotonic);
+        }
+    }
+
+    /// Notes that the write of `decided` did not land, as far as is known: its fence counts as tried all the same, and
+    /// what was withdrawn or cut before the write is no longer with the sender.
+    pub fn not_landed(&mut self, decided: &Transition) {
+        self.local.tried = self.local.tried.max(decided.state.local.tried);
+        for effect in &decided.effects {
+            match effect {
+                Effect::Withdraw(call) | Effect::Cut(call) => {
+                    self.local.own.remove(call);
+                }
+                Effect::Send(_) | Effect::Release => {}
+            }
         }
     }
 

@@ -28,7 +28,7 @@ fn plain(text: &str, limit: usize) -> String {
         '>' => ')',
         '\\' => '/',
         ' '..='~' => character,
-        _ => '?',
+        '\0'..='\u{1f}' | '\u{7f}'..=char::MAX => '?',
     };
     if text.len() <= limit {
         return text.chars().map(clean).collect();

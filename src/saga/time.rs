@@ -38,10 +38,10 @@ impl Now {
         Self { wall: rounded.unwrap_or(wall), monotonic }
     }
 
-    /// The wall-clock time `wait` later, at most the end of time.
+    /// The wall-clock time `wait` later, in whole milliseconds, at most the end of time.
     pub fn wall_after(self, wait: Duration) -> Timestamp {
-        let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
-        self.wall.saturating_add(wait).unwrap_or(Timestamp::MAX)
+        let millis = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+        self.wall.saturating_add(SignedDuration::from_millis(millis)).unwrap_or(Timestamp::MAX)
     }
 
     /// The monotonic point at which the wall clock should show `at`.

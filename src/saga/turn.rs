@@ -29,10 +29,12 @@ pub(super) struct Turn<'a> {
     /// Of the write that this decision will need, if it needs one.
     fence: Fence,
     effects: Vec<Effect>,
-    wake_at: Option<Monotonic>,
+    pub(super) wake_at: Option<Monotonic>,
     notes: Vec<Note>,
     /// Attempts that answers of this decision made due.
     pub(super) retries: Vec<(CallId, Attempt)>,
+    /// The store refused a larger status.
+    pub(super) too_large: bool,
 }
 
 /// How an attempt comes to be stored.
@@ -63,11 +65,16 @@ impl<'a> Turn<'a> {
             wake_at: None,
             notes: Vec::new(),
             retries: Vec::new(),
+            too_large: false,
         }
     }
 
     pub(super) const fn mode(&self) -> Mode {
         self.state.stored.mode()
+    }
+
+    pub(super) const fn mode_before(&self) -> Mode {
+        self.before.stored.mode()
     }
 
     pub(super) const fn stored(&self) -> &Stored {
@@ -103,7 +110,13 @@ impl<'a> Turn<'a> {
         Some(self.state.stored.steps.get_mut(call.step)?.call_mut(call.direction))
     }
 
+    /// Takes in the spec, unless it is older than what was decided on already.
     pub(super) fn wished(&mut self, wishes: &Wishes) {
+        let known = self.state.local.wishes.as_ref().map_or(0, |known| known.generation);
+        if wishes.generation < known.max(self.stored().observed_generation) {
+            let text = format!("generation {} of the spec is older than what was decided on", wishes.generation);
+            return self.note(Level::Trace, Occasion::Ignored, text);
+        }
         self.state.local.wishes = Some(wishes.clone());
     }
 
@@ -168,7 +181,7 @@ impl<'a> Turn<'a> {
                 record.start_time.get_or_insert(started);
             }
         }
-        self.own(call, advance == 1);
+        self.own(call, advance == 1, self.now.monotonic.after(wait));
         let intent = Intent {
             run: self.plan.run.clone(),
             call,
@@ -187,8 +200,9 @@ impl<'a> Turn<'a> {
         Ok(())
     }
 
-    fn own(&mut self, call: CallId, fresh: bool) {
-        let new = OwnAttempt { sent: false, counted: false, since: self.now.monotonic };
+    /// Remembers an attempt as this process's own, to be sent at `due`.
+    fn own(&mut self, call: CallId, fresh: bool, due: Monotonic) {
+        let new = OwnAttempt { sent: false, counted: false, since: due };
         let own = self.state.local.own.entry(call).or_insert(new);
         if fresh {
             *own = new;
@@ -260,8 +274,10 @@ impl<'a> Turn<'a> {
     /// Counts the open attempt as doubtful, once.
     pub(super) fn doubt(&mut self, call: CallId) {
         let counted = self.state.local.own.get_mut(&call).is_some_and(|own| std::mem::replace(&mut own.counted, true));
+        // A takeover counted it, too.
         if let Some(record) = self.call_mut(call)
             && !counted
+            && record.takeovers == 0
         {
             record.doubtful = record.doubtful.saturating_add(1).min(record.attempts);
         }
@@ -272,17 +288,18 @@ impl<'a> Turn<'a> {
         if self.mode() != Mode::Forward {
             return;
         }
-        let undo = self.effects_to_undo();
-        let text = format!("{}; {undo}", failure.message);
-        self.note(Level::Warning, Occasion::Compensating, format!("{}: {text}", failure.reason));
+        let (reason, message) = (failure.reason, failure.message.clone());
         self.state.stored.failure = Some(failure);
         self.stop_forward();
+        let text = format!("{reason}: {message}; {}", self.effects_to_undo());
+        self.note(Level::Warning, Occasion::Compensating, text);
     }
 
     /// Performs nothing that this decision does not need, and says what changed.
     pub(super) fn finish(mut self) -> Transition {
-        super::condition::update(&mut self.state, self.plan, self.now);
-        let changed = self.state.stored != self.before.stored;
+        // A takeover is a write even when it says nothing else: what was sent before it must be waited for from a known time.
+        let taken = self.state.local.taking_over && !self.before.local.taking_over;
+        let changed = taken || self.state.stored != self.before.stored;
         if changed {
             self.state.stored.fence = self.fence;
             self.state.local.tried = self.fence;
@@ -307,6 +324,7 @@ impl<'a> Turn<'a> {
             wake_at: None,
             notes: Vec::new(),
             retries: self.retries.clone(),
+            too_large: self.too_large,
         }
     }
 

@@ -1,12 +1,12 @@
-//! The clocks of this process.
-
-use std::time::Instant;
+//! The one place that reads clocks.
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use crate::saga::{Monotonic, Now};
 
-/// Reads both clocks. Copies agree; two clocks made apart do not, so make one at start and hand it on.
+/// The clocks of this process. Copies agree with each other; two that were started apart do not, so a process starts one
+/// and hands it on. The monotonic one is tokio's, which a test can stop and turn.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     zero: Instant,
@@ -22,10 +22,9 @@ impl Clock {
     pub fn now(&self) -> Now {
         Now::new(Timestamp::now(), Monotonic(self.zero.elapsed()))
     }
-}
 
-impl Default for Clock {
-    fn default() -> Self {
-        Self::start()
+    /// The instant of a point on the monotonic clock.
+    pub fn instant(&self, at: Monotonic) -> Instant {
+        self.zero + at.0
     }
 }

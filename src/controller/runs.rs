@@ -1,0 +1,151 @@
+//! Watches runs, and wakes the engine for them: nothing else.
+//!
+//! # Flow
+//! Every change of a run goes to the [`Fleet`] as a reading; the run's own task decides what it means. A definition that
+//! changed wakes the runs that wait for it. Finished runs wait here for the end of their time to live.
+//!
+//! # Guarantees
+//! One object that cannot be decoded stops nobody else: it is named in the log and left alone.
+//!
+//! # Caveats
+//! The cache may be behind. What is read from it is only ever the occasion to decide; the journal's compare-and-swap is
+//! what makes a decision safe.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher::Event;
+use kube::runtime::{WatchStreamExt as _, reflector, watcher};
+use kube::{Api, Client, ResourceExt as _};
+use tokio::sync::broadcast;
+use tokio_util::time::DelayQueue;
+
+use super::definitions::Changed;
+use super::retention;
+use crate::api::SagaRun;
+use crate::engine::{Fleet, Ports};
+use crate::journal::kubernetes::loaded;
+
+/// A watch is renewed this often, so that one that died without a word is noticed.
+const WATCH_TIMEOUT_SECONDS: u32 = 55;
+
+type Guarded = DeserializeGuard<SagaRun>;
+
+/// The runs of the watched namespaces, as last seen.
+pub type Runs = Store<Guarded>;
+
+/// Watches runs for ever. `namespace`: only that one.
+pub struct RunWatch<E> {
+    /// Whom to ask.
+    pub client: Client,
+    /// Only this namespace.
+    pub namespace: Option<String>,
+    /// Who drives the runs.
+    pub fleet: Fleet<E>,
+    /// Definitions that changed.
+    pub changes: broadcast::Receiver<Changed>,
+}
+
+impl<E: Ports> RunWatch<E> {
+    fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
+    {
+        match &self.namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        }
+    }
+
+    /// Runs until the process ends. `writer` fills the store that others read.
+    pub async fn run(mut self, writer: reflector::store::Writer<Guarded>) {
+        let store = writer.as_reader();
+        let config = watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS);
+        let watch = watcher(self.api::<Guarded>(), config).default_backoff();
+        // What others wrote about fields is half of a small object, and nobody here reads it.
+        let watch = watch.modify(|run| run.managed_fields_mut().clear()).reflect(writer);
+        let mut watch = std::pin::pin!(watch);
+        let mut finished: DelayQueue<ObjectRef<Guarded>> = DelayQueue::new();
+        loop {
+            tokio::select! {
+                Some(event) = watch.next() => match event {
+                    Ok(Event::Apply(run) | Event::InitApply(run)) => self.seen(&run, &mut finished),
+                    Ok(Event::Delete(run)) => self.deleted(&run),
+                    Ok(Event::Init | Event::InitDone) => {}
+                    Err(error) => tracing::warn!(%error, "failed to watch SagaRuns; watching again"),
+                },
+                changed = self.changes.recv() => match changed {
+                    Ok(changed) => self.wake_waiting(&store, Some(&changed)),
+                    Err(broadcast::error::RecvError::Lagged(_)) => self.wake_waiting(&store, None),
+                    Err(broadcast::error::RecvError::Closed) => return,
+                },
+                Some(due) = finished.next() => self.expire(&store, &due.into_inner()),
+            }
+        }
+    }
+
+    fn seen(&self, run: &Guarded, finished: &mut DelayQueue<ObjectRef<Guarded>>) {
+        let Ok(decoded) = &run.0 else {
+            let (namespace, name) = (run.namespace().unwrap_or_default(), run.name_any());
+            let error = run.0.as_ref().err().map(ToString::to_string).unwrap_or_default();
+            tracing::error!(
+                namespace,
+                run = name,
+                error,
+                "failed to read a SagaRun; it is left alone until it changes"
+            );
+            return;
+        };
+        match loaded(decoded) {
+            Ok(read) => self.fleet.offer(read),
+            Err(error) => tracing::error!(
+                namespace = decoded.namespace().unwrap_or_default(), run = decoded.name_any(), %error,
+                "failed to read the status of a SagaRun; it is left alone until it changes"
+            ),
+        }
+        if let Some(left) = retention::due(decoded, jiff::Timestamp::now()) {
+            finished.insert(ObjectRef::from_obj(run), left);
+        }
+    }
+
+    fn deleted(&self, run: &Guarded) {
+        let Some(uid) = run.uid() else { return };
+        let namespace = run.namespace().unwrap_or_default();
+        self.fleet.gone(&crate::saga::Identity { namespace, name: run.name_any(), uid });
+    }
+
+    /// Wakes the runs that have no definition yet, or lost theirs.
+    fn wake_waiting(&self, store: &Runs, changed: Option<&Changed>) {
+        for run in store.state() {
+            let Ok(decoded) = &run.0 else { continue };
+            let concerned = changed.is_none_or(|changed| {
+                decoded.namespace().as_deref() == Some(&changed.namespace)
+                    && decoded.spec.definition_ref.name == changed.name
+            });
+            if let (true, Ok(read)) = (concerned, loaded(decoded))
+                && (read.stored.revision.is_none() || read.stored.revision_lost)
+            {
+                self.fleet.offer(read);
+            }
+        }
+    }
+
+    /// Deletes a finished run whose time is over, if it is still the one that was seen.
+    fn expire(&self, store: &Runs, run: &ObjectRef<Guarded>) {
+        let Some(seen) = store.get(run) else { return };
+        let Ok(decoded) = &seen.0 else { return };
+        if retention::due(decoded, jiff::Timestamp::now()) != Some(Duration::ZERO) {
+            return;
+        }
+        let (client, run) = (self.client.clone(), Arc::new(decoded.clone()));
+        tokio::spawn(async move {
+            if let Err(error) = retention::delete(&client, &run).await {
+                let (namespace, name) = (run.namespace().unwrap_or_default(), run.name_any());
+                tracing::warn!(namespace, run = name, %error, "failed to delete a finished run; it stays until it is seen again");
+            }
+        });
+    }
+}

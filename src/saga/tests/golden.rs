@@ -1,0 +1,345 @@
+//! Whole sagas told as text. The files in `golden/` hold the script (lines that begin with `>`) and what came of it; a
+//! reviewer reads behaviour in their diff. `UPDATE_GOLDEN=1 cargo test golden` writes them anew.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use super::fixtures::{self, definition, not_sent};
+use super::host::{Done, Fault, Process, Store};
+use crate::api::Reason;
+use crate::api::run::{Direction, EndPolicy};
+use crate::saga::{
+    Answer, CallId, Cancellation, Event, HeaderValue, Intent, Now, Plan, Response, Stored, Tenure, Unready,
+};
+
+macro_rules! stories {
+    ($($name:ident)+) => { $(
+        #[test]
+        fn $name() {
+            tell(stringify!($name), include_str!(concat!("golden/", stringify!($name), ".txt")));
+        }
+    )+ };
+}
+
+stories! {
+    a_saga_succeeds
+    a_refused_payment_undoes_what_was_done_before
+    a_participant_that_is_down_is_asked_again
+    used_up_attempts_turn_the_run
+    a_step_that_timed_out_is_compensated_because_it_may_have_happened
+    a_conflict_while_in_doubt_is_sent_again_under_the_same_number
+    a_crash_forward_is_taken_over_at_once_by_the_exclusive_owner
+    a_crash_forward_is_taken_over_by_another_owner_after_silence
+    a_crash_during_compensation_goes_on_compensating
+    a_takeover_waits_before_it_compensates_what_may_be_on_its_way
+    a_cancellation_in_a_backoff_acts_at_once
+    a_deletion_in_the_middle_undoes_what_was_done
+    an_abandoned_run_stays_as_it_stands
+    a_suspended_run_sends_nothing_until_it_is_resumed
+    a_deadline_turns_the_run
+    a_missing_definition_is_waited_for
+    a_definition_that_never_comes_ends_the_run
+    invalid_input_ends_the_run_before_any_call
+    an_output_that_is_too_large_turns_the_run
+    a_failing_expression_turns_the_run
+    a_last_step_without_its_output_undoes_the_run
+    an_exhausted_compensation_needs_a_person
+    a_forbidden_secret_is_a_refusal_without_effect
+    a_redirect_is_refused_and_in_doubt
+    an_unclear_write_is_recognised_by_its_fence
+    a_status_that_is_too_large_turns_the_run
+    a_lost_revision_stalls_until_it_is_there_again
+}
+
+fn tell(name: &str, golden: &str) {
+    let script: Vec<&str> = golden.lines().filter(|line| line.starts_with('>') || line.starts_with('#')).collect();
+    let told = Story::new().tell(&script);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/saga/tests/golden/{name}.txt"));
+        std::fs::write(path, &told).unwrap();
+        return;
+    }
+    let first = golden.lines().zip(told.lines()).position(|(old, new)| old != new);
+    assert!(
+        golden == told,
+        "the story is told differently from line {}; UPDATE_GOLDEN=1 writes it anew:\n{told}",
+        first.map_or_else(|| golden.lines().count().min(told.lines().count()) + 1, |line| line + 1)
+    );
+}
+
+struct Story {
+    store: Store,
+    process: Process,
+    millis: u64,
+    faults: Vec<Fault>,
+    text: String,
+}
+
+impl Story {
+    fn new() -> Self {
+        Self {
+            store: Store::new(),
+            process: Process::new(fixtures::order()),
+            millis: 0,
+            faults: Vec::new(),
+            text: String::new(),
+        }
+    }
+
+    fn tell(mut self, script: &[&str]) -> String {
+        for line in script {
+            writeln!(self.text, "{line}").unwrap();
+            if let Some(command) = line.strip_prefix("> ") {
+                self.perform(command);
+            }
+        }
+        self.text
+    }
+
+    fn now(&self) -> Now {
+        fixtures::at(self.millis)
+    }
+
+    fn perform(&mut self, command: &str) {
+        let (verb, rest) = command.split_once(' ').unwrap_or((command, ""));
+        match verb {
+            "look" => self.look(),
+            "answer" => self.answer(rest),
+            "lost" => self.decide(rest, fixtures::lost()),
+            "unsent" => {
+                let (call, reason) = rest.split_once(' ').unwrap();
+                self.decide(call, not_sent(reason.parse::<Reason>().unwrap()));
+            }
+            "tick" => self.pass(seconds(rest)),
+            "crash" => self.process.forget(),
+            "process" => self.start_process(rest),
+            "definition" => self.define(rest),
+            "input" => self.process.plan.input = serde_json::from_str::<serde_json::Value>(rest).unwrap().into(),
+            "fault" => self.faults.push(fault(rest)),
+            "wish" => {
+                let (_, reason) = rest.split_once(' ').unwrap();
+                let wish = Cancellation { policy: EndPolicy::Compensate, reason: reason.to_owned() };
+                self.store.wish(|wishes| wishes.cancellation = Some(wish));
+            }
+            "suspend" => self.wish(|wishes| wishes.suspend = true),
+            "resume" => self.wish(|wishes| wishes.suspend = false),
+            "delete" => self.wish(|wishes| wishes.deletion = Some(EndPolicy::Compensate)),
+            "cancel" => self.cancel(EndPolicy::Compensate, rest),
+            "abandon" => self.cancel(EndPolicy::Abandon, rest),
+            other => panic!("no such command: {other}"),
+        }
+    }
+
+    fn look(&mut self) {
+        let (now, faults) = (self.now(), &mut self.faults);
+        let done = self.process.look(&mut self.store, now, &mut || faults.pop().unwrap_or(Fault::None));
+        self.show(done);
+    }
+
+    fn wish(&mut self, change: impl FnOnce(&mut crate::saga::Wishes)) {
+        self.store.wish(change);
+        self.look();
+    }
+
+    fn cancel(&mut self, policy: EndPolicy, reason: &str) {
+        let wish = Cancellation { policy, reason: reason.to_owned() };
+        self.wish(|wishes| wishes.cancellation = Some(wish));
+    }
+
+    /// `reserve 409 retry-after 2s`, `undo:reserve 200 {...}`
+    fn answer(&mut self, rest: &str) {
+        let mut words = rest.splitn(3, ' ');
+        let call = words.next().unwrap();
+        let status = words.next().unwrap().parse().unwrap();
+        let more = words.next().unwrap_or("null");
+        let (retry_after, body) = match more.strip_prefix("retry-after ") {
+            Some(wait) => (Some(Duration::from_millis(seconds(wait))), serde_json::Value::Null),
+            None => (None, serde_json::from_str(&more.replace("<2 KiB>", &"x".repeat(2048))).unwrap()),
+        };
+        self.decide(call, Answer::Response(Response { status, headers: Default::default(), body, retry_after }));
+    }
+
+    fn decide(&mut self, call: &str, answer: Answer) {
+        let event = fixtures::answered(&self.process.state, self.call(call), answer);
+        let (now, faults) = (self.now(), &mut self.faults);
+        let mut fault = || faults.pop().unwrap_or(Fault::None);
+        let done = self.process.decide(&mut self.store, vec![event], now, &mut fault);
+        self.show(done);
+    }
+
+    fn call(&self, name: &str) -> CallId {
+        let (name, direction) = match name.strip_prefix("undo:") {
+            Some(name) => (name, Direction::Compensate),
+            None => (name, Direction::Forward),
+        };
+        let step = self.process.state.stored.steps.iter().position(|step| step.name == name).unwrap();
+        CallId { step, direction }
+    }
+
+    /// Time passes, and what falls due by then is done when it is due.
+    fn pass(&mut self, millis: u64) {
+        let end = self.millis + millis;
+        while let Some(next) = self.process.next() {
+            let next = u64::try_from(next.0.as_millis()).unwrap();
+            if next > end {
+                break;
+            }
+            let stuck = next <= self.millis && !self.process.is_due(self.now());
+            self.millis = next.max(self.millis);
+            let (now, faults) = (self.now(), &mut self.faults);
+            let mut fault = || faults.pop().unwrap_or(Fault::None);
+            let done = if self.process.is_due(now) {
+                self.process.send_due(&mut self.store, now, &mut fault)
+            } else {
+                self.process.decide(&mut self.store, vec![Event::Tick], now, &mut fault)
+            };
+            self.show(done);
+            assert!(!stuck || self.process.next() != Some(now.monotonic), "a wake that changes nothing");
+        }
+        self.millis = end;
+    }
+
+    fn start_process(&mut self, rest: &str) {
+        let (id, tenure) = rest.split_once(' ').unwrap();
+        let tenure = if tenure == "exclusive" { Tenure::Exclusive } else { Tenure::Contended };
+        let definition = self.process.plan.definition.clone();
+        self.process = Process::new(fixtures::plan(definition, id, tenure));
+        self.look();
+    }
+
+    fn define(&mut self, which: &str) {
+        self.process.plan.definition = match which {
+            "missing" => Err(Unready::NotFound),
+            "gone" => Err(Unready::RevisionNotFound("order-1".into())),
+            "order" => Ok(definition(fixtures::ORDER)),
+            yaml => Ok(definition(&fixtures::ORDER.replace("- name: wrap", &format!("- {yaml}\n    name: wrap")))),
+        };
+    }
+
+    fn show(&mut self, done: Vec<Done>) {
+        for one in done {
+            let line = match one {
+                Done::Note(note) => format!("{:?}: {note}", note.level),
+                Done::Withdrew(call) => format!("withdraws {}", self.name(call)),
+                Done::Cut(call) => format!("cuts {}", self.name(call)),
+                Done::Refused(fault) => format!("the write meets {fault:?}"),
+                Done::Conflicted => "the write meets another write".to_owned(),
+                Done::Wrote(stored) => wrote(&stored),
+                Done::Scheduled(intent) => format!("schedules {}", scheduled(&intent)),
+                Done::Sent(intent) => format!("sends {}", sent(&intent)),
+                Done::Released => "lets the run go".to_owned(),
+            };
+            let time = format!("+{:.1}s", self.millis as f64 / 1000.0);
+            writeln!(self.text, "  {time:>8} {}: {line}", self.process.id().as_str()).unwrap();
+        }
+    }
+
+    fn name(&self, call: CallId) -> String {
+        format!("{}/{}", self.process.state.stored.steps[call.step].name, call.direction.as_str())
+    }
+}
+
+/// In milliseconds.
+fn seconds(text: &str) -> u64 {
+    let number: f64 = text.trim().strip_suffix('s').unwrap().parse().unwrap();
+    (number * 1000.0) as u64
+}
+
+fn fault(name: &str) -> Fault {
+    match name {
+        "UnclearLanded" => Fault::UnclearLanded,
+        "UnclearLost" => Fault::UnclearLost,
+        "TooLarge" => Fault::TooLarge,
+        other => panic!("no such fault: {other}"),
+    }
+}
+
+fn wrote(stored: &Stored) -> String {
+    let mut line = format!("writes fence {}", stored.fence);
+    for condition in stored.conditions.iter().filter(|condition| condition.type_ == "Succeeded") {
+        write!(line, ", {:?}/{} '{}'", condition.status, condition.reason, condition.message).unwrap();
+    }
+    let status = stored.to_status();
+    for step in &status.steps {
+        write!(line, "\n{:14}{} {:?}", "", step.name, step.state).unwrap();
+        let attempts = |attempts: Option<i32>, doubt: Option<i32>| {
+            let attempts = attempts.map_or(String::new(), |number| format!(" attempts {number}"));
+            let doubt = doubt.map_or(String::new(), |number| format!(" in doubt {number}"));
+            attempts + &doubt
+        };
+        line.push_str(&attempts(step.attempts, step.doubtful_attempts));
+        for (name, value) in &step.outputs {
+            write!(line, " {name}={value}").unwrap();
+        }
+        if let Some(reason) = &step.reason {
+            write!(line, " {reason} '{}'", step.message.as_deref().unwrap_or("")).unwrap();
+        }
+        if let Some(undo) = &step.compensation {
+            write!(line, "; compensation {:?}", undo.state).unwrap();
+            line.push_str(&attempts(undo.attempts, undo.doubtful_attempts));
+            if let Some(reason) = &undo.reason {
+                write!(line, " {reason} '{}'", undo.message.as_deref().unwrap_or("")).unwrap();
+            }
+        }
+    }
+    for intent in status.journal.iter().flat_map(|journal| &journal.in_flight) {
+        let InFlightText(text) = InFlightText::of(intent);
+        write!(line, "\n{:14}in flight: {text}", "").unwrap();
+    }
+    line
+}
+
+struct InFlightText(String);
+
+impl InFlightText {
+    fn of(intent: &crate::api::run::InFlight) -> Self {
+        let zero = fixtures::at(0).wall;
+        let since = |time: jiff::Timestamp| format!("+{:.1}s", time.duration_since(zero).as_secs_f64());
+        let direction = intent.direction.as_str();
+        let wait = intent.not_before_time.map_or(String::new(), |at| format!(" not before {}", since(at)));
+        let (attempt, fence, until) = (intent.attempt, intent.fence, since(intent.deadline_time));
+        Self(format!("{}/{direction} attempt {attempt} fence {fence}{wait} until {until}", intent.step))
+    }
+}
+
+fn scheduled(intent: &Intent) -> String {
+    let at = intent.not_before.map_or(0.0, |at| at.0.as_secs_f64());
+    let direction = intent.call.direction.as_str();
+    format!("{}/{direction} attempt {} fence {} for +{at:.1}s", intent.step, intent.attempt, intent.fence)
+}
+
+fn sent(intent: &Intent) -> String {
+    let request = &intent.request;
+    let mut line = format!(
+        "{}/{} attempt {} fence {} for {:?}: {} {}",
+        intent.step,
+        intent.call.direction.as_str(),
+        intent.attempt,
+        intent.fence,
+        intent.timeout,
+        request.method.as_str(),
+        request.url
+    );
+    for (name, value) in &request.headers {
+        match value {
+            HeaderValue::Literal(text) => write!(line, ", {name}: {text}").unwrap(),
+            HeaderValue::Secret(key) => write!(line, ", {name}: <Secret {}/{}>", key.name, key.key).unwrap(),
+        }
+    }
+    if let Some(body) = &request.body {
+        write!(line, ", {}", String::from_utf8_lossy(body)).unwrap();
+    }
+    if let Some(outcome) = intent.forward_outcome {
+        write!(line, ", forward {}", outcome.as_str()).unwrap();
+    }
+    write!(line, ", key {}", intent.key.as_str()).unwrap();
+    line
+}
+
+/// The plan a story begins with.
+#[test]
+fn stories_are_told_of_a_definition_that_compiles() {
+    let plan: Plan = fixtures::order();
+    assert!(plan.definition.is_ok());
+}

@@ -1,0 +1,7 @@
+//! What the core promises, proved.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod fixtures;
+mod golden;
+mod host;
+mod table;
