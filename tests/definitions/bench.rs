@@ -195,8 +195,15 @@ impl Bench {
     pub(crate) async fn revisions_become(&self, expected: &[String]) {
         let mut expected = expected.to_vec();
         expected.sort();
-        let text = format!("the revisions are {expected:?}");
-        eventually(&text, async || (self.revision_names().await == expected).then_some(())).await;
+        let mut found = Vec::new();
+        for _ in 0..PATIENCE.as_millis() / 50 {
+            found = self.revision_names().await;
+            if found == expected {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(found, expected, "after {PATIENCE:?}");
     }
 
     pub(crate) async fn run(&self, name: &str, definition: &str, pinned: Option<&str>) {
