@@ -41,6 +41,7 @@ impl Stage {
             clock,
             // The lock on the file outlives no process: whoever has it may take every run over at once.
             owner: Owner { id: Holder::new(&uuid::Uuid::new_v4().simple().to_string()), tenure: Tenure::Exclusive },
+            drain: tokio_util::sync::CancellationToken::new(),
         };
         Ok(Self { journal, fleet: Fleet::new(Arc::new(engine)), board })
     }

@@ -62,21 +62,27 @@ impl<E: Ports> Driven<E> {
 
     async fn live(&mut self, first: Loaded, inbox: &mut Inbox) -> Result<(), Stop> {
         self.decide(vec![Event::Wished(first.wishes)]).await?;
-        while self.state.stored.end.is_none() {
+        while self.state.stored.end.is_none() && !self.is_handed_over() {
             let events = self.happenings(inbox).await?;
             if !events.is_empty() {
                 self.decide(events).await?;
             }
         }
-        if self.retained {
+        if self.retained && self.state.stored.end.is_some() {
             self.release().await?;
         }
         Ok(())
     }
 
+    /// The process is about to end, and the run has nothing on the wire.
+    const fn is_handed_over(&self) -> bool {
+        self.state.local.draining && !self.state.local.owned
+    }
+
     /// Waits for something to decide, and takes everything that is there by then.
     async fn happenings(&mut self, inbox: &mut Inbox) -> Result<Vec<Event>, Stop> {
-        let clock = self.engine.engine().clock;
+        let engine = self.engine.clone();
+        let (clock, drain) = (engine.engine().clock, &engine.engine().drain);
         let wake = self.next_wake();
         let mut events = Vec::new();
         tokio::select! {
@@ -85,6 +91,10 @@ impl<E: Ports> Driven<E> {
                 let read = inbox.borrow_and_update().clone();
                 let Some(read) = changed.ok().and(read) else { return Err(Stop::Gone) };
                 events.extend(self.noticed(read).await?);
+            }
+            () = drain.cancelled(), if !self.state.local.draining => {
+                self.state.local.draining = true;
+                events.push(Event::Tick);
             }
             () = sleep_until(clock, wake) => {
                 if self.calls.is_due(clock.now().monotonic) {
