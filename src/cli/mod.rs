@@ -7,6 +7,7 @@ mod local;
 mod logging;
 mod manifest;
 pub mod participants;
+mod run;
 mod runtime;
 mod stage;
 mod timeline;
@@ -35,6 +36,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the controller in a cluster, or against the one that KUBECONFIG names.
+    Run(run::Run),
     /// Run sagas of manifests on this machine, without a cluster.
     Local(local::Local),
     /// Watch four sagas succeed, compensate, retry and survive a crash. No cluster is needed.
@@ -49,6 +52,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
+        Command::Run(run) => runtime::run(&cli.log, cli.log_format, run.run()),
         Command::Local(local) => runtime::run(&cli.log, cli.log_format, local.run()),
         Command::Demo(demo) => runtime::run(&cli.log, cli.log_format, demo.run()),
         Command::Participants(participants) => runtime::run(&cli.log, cli.log_format, participants.run()),
