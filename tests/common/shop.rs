@@ -5,7 +5,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::ControllerRevision;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt as _};
 use saga_operator::api::{Condition, ConditionStatus, SagaDefinition, SagaRun};
 use saga_operator::cli::participants::{DemoServices, Fault, FaultMode, RunningServices};
@@ -190,7 +190,6 @@ impl Shop {
         for name in names(self.runs.list_metadata(&all).await) {
             self.runs.patch_metadata(&name, &params, &free).await.ok();
         }
-        self.runs.delete_collection(&DeleteParams::background(), &all).await.expect("deleted");
         cluster::delete_namespace(&self.client, &self.namespace).await;
         self.services.shutdown().await;
     }
