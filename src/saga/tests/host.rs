@@ -106,9 +106,8 @@ impl Store {
 
     fn land(&mut self, landing: Landing) {
         let before = self.load();
-        invariant::check(&before, &landing.stored).unwrap_or_else(|broken| {
-            panic!("{broken}\nbefore: {before:#?}\nafter: {:#?}", landing.stored)
-        });
+        invariant::check(&before, &landing.stored)
+            .unwrap_or_else(|broken| panic!("{broken}\nbefore: {before:#?}\nafter: {:#?}", landing.stored));
         let json = serde_json::to_string(&landing.stored.to_status()).unwrap();
         assert!(json.len() <= 64 * 1024, "a status of {} bytes", json.len());
         self.previous = self.json.take();
@@ -146,9 +145,9 @@ pub struct Process {
     pub scheduled: BTreeMap<CallId, Intent>,
     pub wake_at: Option<Monotonic>,
     pub alive: bool,
-    /// It began, or saw, the write that turns the run.
+    /// It began, or saw, a write that turns the run, and that landed or may still land.
     pub turned: bool,
-    /// It began, or saw, the write that ends the run.
+    /// As `turned`, of a write that ends the run.
     pub ended: bool,
 }
 
@@ -243,6 +242,8 @@ impl Process {
                     if !matches!(written, Written::Unclear) {
                         // It certainly did not land, and never will.
                         (self.turned, self.ended) = known;
+                    }
+                    if matches!(written, Written::Conflict) {
                         done.push(Done::Conflicted);
                     }
                     self.state.not_landed(&decided);
@@ -282,6 +283,9 @@ impl Process {
         done.extend(decided.notes.into_iter().map(Done::Note));
         if decided.changed {
             self.state.landed(now);
+            // Whatever this process began before and never heard of has not landed: this write overtook it.
+            (self.turned, self.ended) = (false, false);
+            self.saw(&self.state.stored.clone());
             done.push(Done::Wrote(Box::new(self.state.stored.clone())));
         }
         for effect in decided.effects {
@@ -311,7 +315,8 @@ impl Process {
             return self.decide(store, vec![event], now, fault);
         }
         let due = |intent: &Intent| intent.not_before.is_none_or(|at| at <= now.monotonic);
-        let calls: Vec<CallId> = self.scheduled.values().filter(|intent| due(intent)).map(|intent| intent.call).collect();
+        let calls: Vec<CallId> =
+            self.scheduled.values().filter(|intent| due(intent)).map(|intent| intent.call).collect();
         let mut done = Vec::new();
         for call in calls {
             let Some(intent) = self.scheduled.remove(&call) else { continue };
