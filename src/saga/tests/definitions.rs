@@ -176,7 +176,8 @@ fn an_expression_names_only_what_is_done_before_it_is_evaluated() {
 #[test]
 fn every_expression_is_compiled_and_named_with_its_field() {
     let bad = "${nobody}";
-    let cases: [(fn(&mut SagaDefinitionSpec, String), &str); 5] = [
+    type Change = fn(&mut SagaDefinitionSpec, String);
+    let cases: [(Change, &str); 5] = [
         (|spec, text| spec.steps[0].when = Some(text), "spec.steps[0].when"),
         (|spec, text| spec.steps[0].outputs[0].value = text, "spec.steps[0].outputs[0].value"),
         (|spec, text| spec.steps[0].action.http.body = Some(json!([text])), "spec.steps[0].action.http.body"),
