@@ -1,8 +1,8 @@
 //! Freezes an accepted spec as a revision that stays.
 
 use k8s_openapi::api::apps::v1::ControllerRevision;
-use kube::{Resource as _, ResourceExt};
 use kube::api::{ListParams, PostParams};
+use kube::{Resource as _, ResourceExt};
 use serde_json::json;
 
 use super::verdict::Verdict;
