@@ -31,6 +31,9 @@ impl Turn<'_> {
 
     /// As `advance`, for a run that is this process's own.
     pub(super) fn proceed(&mut self, wishes: &Wishes) {
+        if self.waits_silently(wishes) {
+            return;
+        }
         self.state.stored.observed_generation = wishes.generation;
         if wishes.abandon() {
             return self.abandon(wishes);
@@ -204,7 +207,14 @@ impl Turn<'_> {
         match self.mode() {
             Mode::Forward if self.forward_done() => {
                 let count = self.stored().steps.len();
-                self.note(Level::Story, Occasion::Succeeded, format!("all {count} steps are done"));
+                self.note(
+                    Level::Story,
+                    Occasion::Succeeded,
+                    match count {
+                        1 => "the one step is done".to_owned(),
+                        count => format!("all {count} steps are done"),
+                    },
+                );
                 self.end(End::Succeeded);
             }
             Mode::Compensating if self.undo_done() => {

@@ -69,4 +69,8 @@ pub enum Tenure {
 impl Plan {
     /// How long a run waits for its definition before it ends, where nothing else is said.
     pub const START_PATIENCE: Duration = Duration::from_secs(60);
+
+    /// How long it waits before it says so: a definition and its run are often applied together, and the definition is
+    /// looked at a moment later. It is not worth a write and a warning.
+    pub const SILENT_START: Duration = Duration::from_secs(1);
 }
