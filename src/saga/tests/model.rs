@@ -11,9 +11,7 @@ use super::fixtures::{self, http, http_after, not_sent};
 use super::host::{Done, Fault, Process, Store};
 use crate::api::Reason;
 use crate::api::run::{Direction, EndPolicy};
-use crate::saga::{
-    Answer, CallId, Cancellation, Definition, Event, Fence, Intent, Monotonic, Now, Tenure, Unready,
-};
+use crate::saga::{Answer, CallId, Cancellation, Definition, Event, Fence, Intent, Monotonic, Now, Tenure, Unready};
 
 /// What chance decides. Zero is always the harmless choice.
 pub struct Tape {
@@ -291,7 +289,13 @@ impl World {
             3 => Fault::UnclearLate,
             4 => Fault::CrashBefore,
             5 => Fault::CrashAfter,
-            6 => if tape.pick(5) == 4 { Fault::TooLarge } else { Fault::None },
+            6 => {
+                if tape.pick(5) == 4 {
+                    Fault::TooLarge
+                } else {
+                    Fault::None
+                }
+            }
             0 | 7.. => Fault::None,
         };
         let done = what(process, store, self.now, &mut fault);
@@ -324,7 +328,11 @@ impl World {
         assert!(stored, "I1: {intent:?} was not stored by its sender\n{}", story());
         assert!(self.sent.insert((intent.fence, intent.call)), "I1: {intent:?} is sent twice\n{}", story());
         let forward = intent.call.direction == Direction::Forward;
-        assert!(!(forward && process.turned), "I3: {intent:?} is sent although its sender knows that the run turned\n{}", story());
+        assert!(
+            !(forward && process.turned),
+            "I3: {intent:?} is sent although its sender knows that the run turned\n{}",
+            story()
+        );
         assert!(!process.ended, "I7: {intent:?} is sent although its sender knows that the run ended\n{}", story());
         let (life, now) = (self.lives[slot], self.now.monotonic);
         if now >= intent.expires {

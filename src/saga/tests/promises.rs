@@ -64,7 +64,8 @@ fn check_step(definition: &Definition, before: &Stored, landing: &Landing, step:
     assert!(matches!(forward.phase, Phase::Succeeded | Phase::Unknown), "I4: '{}' has no effect", plan.name);
     for dependent in plan.dependents.iter() {
         let (plan, later) = (&definition.steps[dependent], &after.steps[dependent]);
-        let effect = plan.role == Role::Compensatable && matches!(later.forward.phase, Phase::Succeeded | Phase::Unknown);
+        let effect =
+            plan.role == Role::Compensatable && matches!(later.forward.phase, Phase::Succeeded | Phase::Unknown);
         let undone = later.compensation.as_ref().is_some_and(|call| call.phase == Phase::Succeeded);
         let open = matches!(later.forward.phase, Phase::Running | Phase::Waiting);
         assert!(!open && (!effect || undone), "I4: '{}' is compensated before '{}'", record.name, later.name);

@@ -47,7 +47,8 @@ fn call(path: String, shape: &Shape, attempts: i32, body: Option<serde_json::Val
         initial_backoff_milliseconds: Some(shape.backoff),
         ..RetryPolicy::default()
     });
-    let http = HttpCall { url: format!("http://p.svc{path}"), body, timeout_seconds: shape.timeout, ..HttpCall::default() };
+    let http =
+        HttpCall { url: format!("http://p.svc{path}"), body, timeout_seconds: shape.timeout, ..HttpCall::default() };
     Call { http, retry_policy, responses: Vec::new() }
 }
 
@@ -80,7 +81,13 @@ fn build(shapes: &[Shape], deadline: Option<i32>) -> Arc<Definition> {
 }
 
 fn config(cases: u32) -> Config {
-    Config { cases, rng_seed: RngSeed::Fixed(7), failure_persistence: None, max_shrink_iters: 4000, ..Config::default() }
+    Config {
+        cases,
+        rng_seed: RngSeed::Fixed(7),
+        failure_persistence: None,
+        max_shrink_iters: 4000,
+        ..Config::default()
+    }
 }
 
 fn live(shapes: &[Shape], deadline: Option<i32>, tenure: Tenure, processes: usize, tape: Vec<u16>) {
