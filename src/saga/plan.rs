@@ -51,7 +51,8 @@ impl Unready {
 /// A process that drives runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// Its identity, fresh at every start.
+    /// Its identity, fresh whenever `Local` is empty: who forgot which fences it tried could take an older write of its
+    /// own for the one under way, and send its intents twice.
     pub id: Holder,
     /// What it may take from another.
     pub tenure: Tenure,
