@@ -109,7 +109,7 @@ impl Run {
             definitions,
             witness: (LogWitness, events),
             clock,
-            owner: Owner { id: Holder::new(&uuid::Uuid::new_v4().simple().to_string()), tenure: Tenure::Contended },
+            owner: Owner { id: Holder::process(uuid::Uuid::new_v4().as_u128()), tenure: Tenure::Contended },
             drain: CancellationToken::new(),
         })
     }
