@@ -8,7 +8,7 @@ use bench::{Bench, read_only};
 use http::Method;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, PostParams};
-use saga_operator::api::{ConditionStatus, SagaDefinition};
+use saga_operator::api::{ConditionStatus, SagaDefinition, SagaDefinitionSpec};
 use saga_operator::controller::revision;
 use saga_operator::engine::Definitions;
 use saga_operator::saga::Unready;
@@ -228,6 +228,23 @@ async fn a_definition_in_use_stays_until_its_runs_are_done() {
     let current = operator.definitions.current(&bench.namespace, "order").await;
     assert!(matches!(current, Err(Unready::NotReady(_))), "nothing new starts: {current:?}");
     bench.finish("pinned").await;
+    let gone = async || bench.definitions.get_opt("order").await.expect("readable").is_none().then_some(());
+    bench::eventually("the definition is gone", gone).await;
+    assert_eq!(bench.revision_names().await, Vec::<String>::new());
+    bench.end(operator).await;
+}
+
+#[tokio::test]
+async fn a_definition_with_characters_that_the_api_server_escapes_can_be_deleted() {
+    let bench = Bench::new().await;
+    let operator = bench.operator();
+    let spec = SagaDefinitionSpec {
+        description: Some("a && b < c > d \u{2028}".to_owned()),
+        ..read_only(&["http://a.svc/?x=1&y=2"])
+    };
+    bench.create("order", spec).await;
+    bench.current_revision("order").await;
+    bench.definitions.delete("order", &DeleteParams::default()).await.expect("being deleted");
     let gone = async || bench.definitions.get_opt("order").await.expect("readable").is_none().then_some(());
     bench::eventually("the definition is gone", gone).await;
     assert_eq!(bench.revision_names().await, Vec::<String>::new());
