@@ -145,9 +145,9 @@ pub struct Process {
     pub scheduled: BTreeMap<CallId, Intent>,
     pub wake_at: Option<Monotonic>,
     pub alive: bool,
-    /// It began, or saw, the write that turns the run.
+    /// It began, or saw, a write that turns the run, and that landed or may still land.
     pub turned: bool,
-    /// It began, or saw, the write that ends the run.
+    /// As `turned`, of a write that ends the run.
     pub ended: bool,
 }
 
@@ -242,6 +242,8 @@ impl Process {
                     if !matches!(written, Written::Unclear) {
                         // It certainly did not land, and never will.
                         (self.turned, self.ended) = known;
+                    }
+                    if matches!(written, Written::Conflict) {
                         done.push(Done::Conflicted);
                     }
                     self.state.not_landed(&decided);
@@ -281,6 +283,9 @@ impl Process {
         done.extend(decided.notes.into_iter().map(Done::Note));
         if decided.changed {
             self.state.landed(now);
+            // Whatever this process began before and never heard of has not landed: this write overtook it.
+            (self.turned, self.ended) = (false, false);
+            self.saw(&self.state.stored.clone());
             done.push(Done::Wrote(Box::new(self.state.stored.clone())));
         }
         for effect in decided.effects {

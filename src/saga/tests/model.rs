@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::fixtures::{self, http, http_after, not_sent};
+use super::fixtures::{self, not_sent};
 use super::host::{Done, Fault, Process, Store};
+use super::participant::Participant;
 use crate::api::Reason;
 use crate::api::run::{Direction, EndPolicy};
 use crate::saga::{Answer, CallId, Cancellation, Definition, Event, Fence, Intent, Monotonic, Now, Tenure, Unready};
@@ -30,14 +31,6 @@ impl Tape {
     fn is_over(&self) -> bool {
         self.choices.len() == 0
     }
-}
-
-/// Keeps P1 to P5 of semantics.md.
-#[derive(Debug, Default)]
-struct Participant {
-    effect: bool,
-    highest: Fence,
-    final_answers: BTreeMap<String, bool>,
 }
 
 /// A request or its answer, under way.
@@ -363,7 +356,8 @@ impl World {
     fn land(&mut self, flight: Flight) {
         match flight.what {
             Leg::Request => {
-                let answer = self.serve(&flight.intent);
+                let participant = self.participants.entry(flight.intent.call.step).or_default();
+                let answer = participant.serve(&flight.intent, self.tape.pick(20));
                 let at = self.now.monotonic.after(Duration::from_millis(40));
                 // A late answer finds its connection closed.
                 if at < flight.intent.expires {
@@ -387,49 +381,8 @@ impl World {
         self.act(slot, |process, store, now, fault| process.decide(store, vec![event], now, fault));
     }
 
-    fn serve(&mut self, intent: &Intent) -> Answer {
-        let choice = self.tape.pick(20);
-        let participant = self.participants.entry(intent.call.step).or_default();
-        let key = intent.key.as_str();
-        let forward = intent.call.direction == Direction::Forward;
-        if forward && intent.fence < participant.highest {
-            return http(412, Value::Null);
-        }
-        participant.highest = participant.highest.max(intent.fence);
-        match participant.final_answers.get(key) {
-            Some(true) => return http(200, json!({"id": "again"})),
-            Some(false) => return http(422, Value::Null),
-            None => {}
-        }
-        match choice {
-            // Without effect, and not remembered.
-            1 => return http(500, Value::Null),
-            2 => return http(429, Value::Null),
-            3 => return http_after(409, 3),
-            4 => return http_after(503, 9),
-            // A refusal that is remembered. A compensation is refused for now only.
-            5 => {
-                if forward {
-                    participant.final_answers.insert(key.to_owned(), false);
-                }
-                return http(422, Value::Null);
-            }
-            0 | 6.. => {}
-        }
-        participant.effect = forward;
-        participant.final_answers.insert(key.to_owned(), true);
-        match choice {
-            6 => http(500, Value::Null),
-            7 => http(307, Value::Null),
-            8 => http(202, Value::Null),
-            9 => http(200, json!({})),
-            10 => http(200, json!({"id": "x".repeat(2000)})),
-            0..=5 | 11.. => http(200, json!({"id": "x-1"})),
-        }
-    }
-
     /// Whether a step's effect stands.
     pub fn effect(&self, step: usize) -> bool {
-        self.participants.get(&step).is_some_and(|participant| participant.effect)
+        self.participants.get(&step).is_some_and(|participant| participant.effect())
     }
 }

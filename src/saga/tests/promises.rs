@@ -11,7 +11,7 @@ use crate::saga::state::{End, MARGIN, Phase};
 use crate::saga::{CallId, Definition, IdempotencyKey, Mode, Request, Stored};
 
 /// Checks a history.
-pub fn check(definition: &Definition, history: &[Landing]) {
+pub fn check(definition: &Definition, history: &[Landing], bound: usize) {
     let mut keys: BTreeMap<String, Request> = BTreeMap::new();
     let mut took_over: Option<Duration> = None;
     for (index, landing) in history.iter().enumerate() {
@@ -35,7 +35,7 @@ pub fn check(definition: &Definition, history: &[Landing]) {
         for step in 0..after.steps.len() {
             check_step(definition, &before, landing, step, took_over);
         }
-        check_size(after);
+        check_size(after, bound);
     }
 }
 
@@ -77,7 +77,9 @@ fn check_step(definition: &Definition, before: &Stored, landing: &Landing, step:
     }
 }
 
-fn check_size(stored: &Stored) {
+fn check_size(stored: &Stored, bound: usize) {
+    let bytes = serde_json::to_string(&stored.to_status()).unwrap().len();
+    assert!(bytes <= bound, "a status of {bytes} bytes where at most {bound} were computed");
     let calls = stored.steps.iter().flat_map(|step| std::iter::once(&step.forward).chain(&step.compensation));
     let messages: Vec<&String> = calls.filter_map(|call| call.message.as_ref()).collect();
     assert!(messages.len() <= 2, "a sequence needs few messages: {messages:?}");

@@ -11,7 +11,7 @@ use super::model::World;
 use super::promises;
 use crate::api::definition::{Call, HttpCall, Output, RetryPolicy, Role, SagaDefinitionSpec, Step};
 use crate::saga::state::End;
-use crate::saga::{Definition, Tenure};
+use crate::saga::{Definition, Tenure, size};
 
 #[derive(Clone, Debug)]
 struct Shape {
@@ -52,7 +52,8 @@ fn call(path: String, shape: &Shape, attempts: i32, body: Option<serde_json::Val
     Call { http, retry_policy, responses: Vec::new() }
 }
 
-fn build(shapes: &[Shape], deadline: Option<i32>) -> Arc<Definition> {
+/// The definition, and the bytes that a status of its runs may have.
+fn build(shapes: &[Shape], deadline: Option<i32>) -> (Arc<Definition>, usize) {
     let steps = shapes.iter().enumerate().map(|(index, shape)| {
         let before = shapes[..index].iter().rposition(|shape| shape.output);
         let body = before.filter(|_| shape.looks_back).map(|before| json!(format!("${{steps.s{before}.outputs.id}}")));
@@ -77,7 +78,8 @@ fn build(shapes: &[Shape], deadline: Option<i32>) -> Arc<Definition> {
         }
     });
     let spec = SagaDefinitionSpec { active_deadline_seconds: deadline, steps: steps.collect(), ..Default::default() };
-    Arc::new(Definition::compile(&spec, "r-1").unwrap_or_else(|problems| panic!("{problems:?}")))
+    let definition = Definition::compile(&spec, "r-1").unwrap_or_else(|problems| panic!("{problems:?}"));
+    (Arc::new(definition), size::worst_case(&spec))
 }
 
 fn config(cases: u32) -> Config {
@@ -91,15 +93,16 @@ fn config(cases: u32) -> Config {
 }
 
 fn live(shapes: &[Shape], deadline: Option<i32>, tenure: Tenure, processes: usize, tape: Vec<u16>) {
-    let mut world = World::new(build(shapes, deadline), tenure, processes, tape);
+    let (definition, bound) = build(shapes, deadline);
+    let mut world = World::new(definition, tenure, processes, tape);
     world.run();
-    promises::check(&world.definition, &world.store.history);
+    promises::check(&world.definition, &world.store.history, bound);
     promises::check_fences(&world.store.history);
     promises::check_end(&world);
 }
 
 proptest! {
-    #![proptest_config(config(400))]
+    #![proptest_config(config(250))]
 
     #[test]
     fn several_owners_keep_every_promise_whatever_goes_wrong(
@@ -131,11 +134,12 @@ proptest! {
         for shape in &mut shapes {
             shape.when = 9;
         }
-        let mut world = World::new(build(&shapes, None), Tenure::Contended, 1, Vec::new());
+        let (definition, bound) = build(&shapes, None);
+        let mut world = World::new(definition, Tenure::Contended, 1, Vec::new());
         world.run();
         prop_assert_eq!(world.store.load().end, Some(End::Succeeded));
         prop_assert_eq!(world.store.history.len(), shapes.len() + 1);
-        promises::check(&world.definition, &world.store.history);
+        promises::check(&world.definition, &world.store.history, bound);
         promises::check_end(&world);
     }
 }
