@@ -39,7 +39,9 @@ impl Account {
     }
 
     /// What holds of every history of an ended run; an empty list is a pass.
-    pub(crate) fn violations(&self, ended: &SagaRun) -> Vec<String> {
+    ///
+    /// `ended`: its last status, to compare attempts with; `None` when the run is gone.
+    pub(crate) fn violations(&self, ended: Option<&SagaRun>) -> Vec<String> {
         let mut found = Vec::new();
         for effect in self.effects.iter().filter(|effect| effect.times != 1) {
             found.push(format!("'{}' took effect {} times", effect.key, effect.times));
@@ -61,7 +63,7 @@ impl Account {
                 found.push(format!("request {number} to '{step}' has fence {fence} after {highest}"));
             }
             *highest = fence.max(*highest);
-            let stored = stored_attempts(ended, step, direction);
+            let stored = ended.map_or(u32::MAX, |ended| stored_attempts(ended, step, direction));
             if attempt > stored {
                 found.push(format!(
                     "request {number}: {direction} of '{step}' has attempt {attempt} of {stored} stored"
@@ -73,11 +75,20 @@ impl Account {
 
     /// Fails with the whole account when something that holds of every history does not, or another effect stands.
     pub(crate) fn check(&self, ended: &SagaRun, standing: &[&str]) {
+        self.check_both(Some(ended), standing);
+    }
+
+    /// The same for a run that is gone.
+    pub(crate) fn check_gone(&self, standing: &[&str]) {
+        self.check_both(None, standing);
+    }
+
+    fn check_both(&self, ended: Option<&SagaRun>, standing: &[&str]) {
         let mut found = self.violations(ended);
         if self.standing() != standing {
             found.push(format!("standing: {:?}, expected: {standing:?}", self.standing()));
         }
-        assert!(found.is_empty(), "{found:#?}\n{:#?}\n{:#?}", ended.status, self.entries);
+        assert!(found.is_empty(), "{found:#?}\n{:#?}\n{:#?}", ended.map(|run| &run.status), self.entries);
     }
 }
 

@@ -135,6 +135,22 @@ impl Shop {
         .await;
     }
 
+    /// Waits until a run is as wished, or gone already.
+    pub(crate) async fn until_gone_or(&self, name: &str, what: &str, wished: impl Fn(&SagaRun) -> bool) {
+        eventually(&format!("the run '{name}' is {what}, or gone"), async || {
+            let run = self.runs.get_opt(name).await.expect("an answer");
+            if run.as_ref().is_none_or(&wished) { Ok(()) } else { Err(format!("{run:#?}")) }
+        })
+        .await;
+    }
+
+    /// Replaces the spec of a definition and waits until the new one is Ready.
+    pub(crate) async fn edit(&self, name: &str, spec: Value) {
+        let patch = Patch::Merge(json!({ "spec": spec }));
+        self.definitions.patch(name, &PatchParams::default(), &patch).await.expect("patched");
+        self.ready(name).await;
+    }
+
     /// Changes the spec of a run.
     pub(crate) async fn patch_run(&self, name: &str, spec: Value) {
         let patch = Patch::Merge(json!({ "spec": spec }));
