@@ -40,7 +40,7 @@ pub(crate) struct Seen {
     pub(crate) path: String,
     pub(crate) query: String,
     pub(crate) body: Bytes,
-    /// What the API server answered; `None`: it never saw the request, or has not answered.
+    /// What the operator was answered; `None`: nothing.
     pub(crate) status: Option<u16>,
 }
 
@@ -177,7 +177,7 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
     }
     match shared.ask(&seen, Stage::Asked) {
         Verdict::Pass => {}
-        Verdict::Answer(status) => return Ok(forged(status)),
+        Verdict::Answer(status) => return Ok(shared.forged(&seen, status)),
         Verdict::Drop => return Err("the request is lost".into()),
     }
     let target = format!("{}{}", shared.access.server, parts.uri);
@@ -192,13 +192,13 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
     let (parts, body) = answer.into_parts();
     seen.status = Some(parts.status.as_u16());
     if seen.query.contains("watch=true") {
+        shared.note(&seen, parts.status.as_u16());
         return Ok(Response::from_parts(parts, body.boxed_unsync()));
     }
     let body = body.collect().await?.to_bytes();
-    shared.seen.lock().expect("not poisoned")[seen.number].status = seen.status;
     match shared.ask(&seen, Stage::Answered) {
-        Verdict::Pass => {}
-        Verdict::Answer(status) => return Ok(forged(status)),
+        Verdict::Pass => shared.note(&seen, parts.status.as_u16()),
+        Verdict::Answer(status) => return Ok(shared.forged(&seen, status)),
         Verdict::Drop => return Err("the answer is lost".into()),
     }
     let told = Told { body: Full::new(body), end: Some((shared, seen)) };
@@ -210,18 +210,23 @@ impl Shared {
         let hook = self.hook.lock().expect("not poisoned").clone();
         hook.map_or(Verdict::Pass, |hook| hook(seen, stage))
     }
-}
 
-/// An answer in the API server's manner.
-fn forged(status: u16) -> Answer {
-    let code = StatusCode::from_u16(status).expect("a status code");
-    let text = json!({
-        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": status,
-        "message": "made up by a test", "reason": if status == 409 { "Conflict" } else { "Timeout" },
-    });
-    let body = Full::new(Bytes::from(text.to_string())).map_err(|never| match never {}).boxed_unsync();
-    let answer = Response::builder().status(code).header(header::CONTENT_TYPE, "application/json");
-    answer.body(body).expect("an answer")
+    fn note(&self, seen: &Seen, status: u16) {
+        self.seen.lock().expect("not poisoned")[seen.number].status = Some(status);
+    }
+
+    /// An answer in the API server's manner.
+    fn forged(&self, seen: &Seen, status: u16) -> Answer {
+        self.note(seen, status);
+        let text = json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": status,
+            "message": "made up by a test", "reason": if status == 409 { "Conflict" } else { "Timeout" },
+        });
+        let body = Full::new(Bytes::from(text.to_string())).map_err(|never| match never {}).boxed_unsync();
+        let code = StatusCode::from_u16(status).expect("a status code");
+        let answer = Response::builder().status(code).header(header::CONTENT_TYPE, "application/json");
+        answer.body(body).expect("an answer")
+    }
 }
 
 /// A body that tells the hook when it has been passed on.
