@@ -20,12 +20,14 @@
 //! | [`engine`] | drives runs through the ports; knows neither Kubernetes nor HTTP |
 //! | [`journal`] | the port where decisions become durable, and its stores |
 //! | [`participant`] | the port over which calls go out, and HTTP |
+//! | [`controller`] | what wakes the engine in a cluster |
 //! | [`clock`] | the one place that reads clocks |
 //! | [`cli`] | the subcommands |
 
 pub mod api;
 pub mod cli;
 pub mod clock;
+pub mod controller;
 pub mod engine;
 pub mod expr;
 pub mod journal;

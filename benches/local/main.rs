@@ -91,6 +91,7 @@ async fn loop_closed(noop: &Noop, steps: usize, refused: bool, lanes: usize, cou
         witness: Ends(ended),
         clock,
         owner: Owner { id: Holder::new("bench"), tenure: Tenure::Exclusive },
+        drain: tokio_util::sync::CancellationToken::new(),
     }));
     let expected = if refused { End::Compensated } else { End::Succeeded };
     let (usage, start) = (Usage::now(), Instant::now());

@@ -10,6 +10,7 @@ mod manifest;
 pub mod participants;
 mod plan;
 mod reference;
+mod run;
 mod runtime;
 mod stage;
 mod timeline;
@@ -40,6 +41,7 @@ pub struct Cli {
 // What a command says of itself stands at its own type: a comment here would hide it.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Run),
     Local(local::Local),
     Demo(demo::Demo),
     Check(check::Check),
@@ -62,6 +64,7 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
+        Command::Run(run) => runtime::run(&cli.log, cli.log_format, run.run()),
         Command::Local(local) => runtime::run(&cli.log, cli.log_format, local.run()),
         Command::Demo(demo) => runtime::run(&cli.log, cli.log_format, demo.run()),
         Command::Participants(participants) => runtime::run(&cli.log, cli.log_format, participants.run()),

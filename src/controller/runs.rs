@@ -91,7 +91,12 @@ impl<E: Ports> RunWatch<E> {
         let Ok(decoded) = &run.0 else {
             let (namespace, name) = (run.namespace().unwrap_or_default(), run.name_any());
             let error = run.0.as_ref().err().map(ToString::to_string).unwrap_or_default();
-            tracing::error!(namespace, run = name, error, "failed to read a SagaRun; it is left alone until it changes");
+            tracing::error!(
+                namespace,
+                run = name,
+                error,
+                "failed to read a SagaRun; it is left alone until it changes"
+            );
             return;
         };
         match loaded(decoded) {

@@ -63,7 +63,7 @@ impl<E: Ports> Driven<E> {
                 }
                 Err(error) => {
                     tracing::debug!(run = %self.run.name, %error, "a write did not land; deciding again");
-                    self.remember_attempt(&turn);
+                    self.state.not_landed(&turn);
                     self.after_failure(error, &mut events, &mut wait).await?;
                 }
             }
@@ -114,19 +114,6 @@ impl<E: Ports> Driven<E> {
         self.engine.engine().journal.load(&self.run).await?.ok_or(JournalError::Gone)
     }
 
-    /// The fence counts as tried, and what was withdrawn is no longer with the sender, whether the write landed or not.
-    fn remember_attempt(&mut self, turn: &Transition) {
-        self.state.local.tried = self.state.local.tried.max(turn.state.local.tried);
-        for effect in &turn.effects {
-            match effect {
-                Effect::Withdraw(call) | Effect::Cut(call) => {
-                    self.state.local.own.remove(call);
-                }
-                Effect::Send(_) | Effect::Release => {}
-            }
-        }
-    }
-
     /// Reads again what the store holds, so that the same events can be decided on it.
     async fn after_failure(
         &mut self,
@@ -145,8 +132,11 @@ impl<E: Ports> Driven<E> {
                     tokio::time::sleep(*wait).await;
                     *wait = wait.saturating_mul(2).min(LAST_WAIT);
                 }
-                Class::Invalid if matches!(error, JournalError::Gone) => return Err(Stop::Gone),
-                Class::Invalid => return Err(Stop::Invalid(error)),
+                Class::Invalid => match error {
+                    JournalError::Gone => return Err(Stop::Gone),
+                    JournalError::TooLarge(_) if !events.contains(&Event::TooLarge) => events.push(Event::TooLarge),
+                    other => return Err(Stop::Invalid(other)),
+                },
             }
             match self.read().await {
                 Ok(read) => {

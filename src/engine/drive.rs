@@ -1,6 +1,7 @@
 //! The life of one run in the hands of this process: decide, wait, decide again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -10,7 +11,10 @@ use super::decide::{Driven, Stop};
 use crate::clock::Clock;
 use crate::engine::calls::Calls;
 use crate::journal::{Journal, JournalError, Loaded};
-use crate::saga::{Event, Plan, State, Unready};
+use crate::saga::{Event, Owner, Plan, State, Unready};
+
+/// Runs taken up by this process so far, each with an empty memory.
+static INCARNATIONS: AtomicU64 = AtomicU64::new(1);
 
 /// How often a missing definition is looked for when nobody says that it is there.
 const LOOK_FOR_DEFINITION: Duration = Duration::from_secs(5);
@@ -39,12 +43,14 @@ pub(super) async fn drive<E: Ports>(engine: Arc<E>, mut inbox: Inbox) -> Inbox {
 
 impl<E: Ports> Driven<E> {
     fn new(engine: Arc<E>, first: &Loaded) -> Self {
+        let Owner { id, tenure } = &engine.engine().owner;
+        let owner = Owner { id: id.incarnation(INCARNATIONS.fetch_add(1, Ordering::Relaxed)), tenure: *tenure };
         let plan = Plan {
             run: first.run.clone(),
             definition_name: first.spec.definition_ref.name.clone(),
             input: Arc::new(serde_json::Value::Object(first.spec.input.clone())),
             definition: Err(Unready::NotFound),
-            owner: engine.engine().owner.clone(),
+            owner,
         };
         let mut driven = Self {
             engine,
@@ -62,21 +68,27 @@ impl<E: Ports> Driven<E> {
 
     async fn live(&mut self, first: Loaded, inbox: &mut Inbox) -> Result<(), Stop> {
         self.decide(vec![Event::Wished(first.wishes)]).await?;
-        while self.state.stored.end.is_none() {
+        while self.state.stored.end.is_none() && !self.is_handed_over() {
             let events = self.happenings(inbox).await?;
             if !events.is_empty() {
                 self.decide(events).await?;
             }
         }
-        if self.retained {
+        if self.retained && self.state.stored.end.is_some() {
             self.release().await?;
         }
         Ok(())
     }
 
+    /// The process is about to end, and the run has nothing on the wire.
+    const fn is_handed_over(&self) -> bool {
+        self.state.local.draining && !self.state.local.owned
+    }
+
     /// Waits for something to decide, and takes everything that is there by then.
     async fn happenings(&mut self, inbox: &mut Inbox) -> Result<Vec<Event>, Stop> {
-        let clock = self.engine.engine().clock;
+        let engine = self.engine.clone();
+        let (clock, drain) = (engine.engine().clock, &engine.engine().drain);
         let wake = self.next_wake();
         let mut events = Vec::new();
         tokio::select! {
@@ -85,6 +97,10 @@ impl<E: Ports> Driven<E> {
                 let read = inbox.borrow_and_update().clone();
                 let Some(read) = changed.ok().and(read) else { return Err(Stop::Gone) };
                 events.extend(self.noticed(read).await?);
+            }
+            () = drain.cancelled(), if !self.state.local.draining => {
+                self.state.local.draining = true;
+                events.push(Event::Tick);
             }
             () = sleep_until(clock, wake) => {
                 if self.calls.is_due(clock.now().monotonic) {

@@ -30,6 +30,8 @@ pub use witness::{LogWitness, Witness};
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::clock::Clock;
 use crate::journal::Journal;
 use crate::participant::Participant;
@@ -49,6 +51,8 @@ pub struct Engine<J, P, D, W> {
     pub clock: Clock,
     /// This process.
     pub owner: Owner,
+    /// Cancelled when the process is about to end: nothing new is sent, and runs are given up once their calls are back.
+    pub drain: CancellationToken,
 }
 
 /// Anything with all the ports: keeps bounds out of the way of reading.

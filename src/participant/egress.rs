@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use http::Uri;
 
 use super::address::{self, Forbidden};
-use super::rule::{DestinationRule, HostName, HostPattern, parse_port, split_port};
+use super::rule::{DestinationRule, HostName, HostPattern, RESERVED_PORTS, parse_port, split_port};
 
 /// Decides for every call; see the module.
 #[derive(Clone, Debug)]
@@ -98,9 +98,6 @@ pub enum DestinationError {
     },
 }
 
-/// Node and control-plane ports: not reached through a Service without a rule that says so.
-const RESERVED_PORTS: [u16; 9] = [22, 2379, 2380, 6443, 10248, 10250, 10255, 10257, 10259];
-
 impl Policy {
     /// For a cluster. `domain` is the cluster's DNS domain (`cluster.local`); `api_server` are the addresses of the API
     /// server: `KUBERNETES_SERVICE_HOST` and the endpoints of `kubernetes.default`, as far as they are known.
@@ -129,7 +126,7 @@ impl Policy {
 
     pub(super) fn target(&self, namespace: &str, url: &str) -> Result<Target, DestinationError> {
         let (uri, scheme, host, port) = parse(url)?;
-        let lookup = self.place(namespace, scheme, &host, port)?;
+        let lookup = self.place(namespace, &host, port)?;
         Ok(Target { uri, origin: Origin { scheme, host, lookup, port } })
     }
 
@@ -153,7 +150,7 @@ impl Policy {
         }
     }
 
-    fn place(&self, namespace: &str, scheme: Scheme, host: &HostName, port: u16) -> Result<Place, DestinationError> {
+    fn place(&self, namespace: &str, host: &HostName, port: u16) -> Result<Place, DestinationError> {
         let written = display(host, port);
         if let HostName::Address(address) = host {
             self.check_address(&written, *address)?;
@@ -177,7 +174,8 @@ impl Policy {
         if let HostName::Name(name) = &full {
             self.check_name(&written, name)?;
         }
-        let allowed = own || rules.iter().any(|rule| rule.allows(namespace, &full, scheme, port));
+        let allowed =
+            own || self.is_loopback_allowed(host) || rules.iter().any(|rule| rule.allows(namespace, &full, port));
         if !allowed {
             return Err(DestinationError::NotAllowed(written));
         }
@@ -186,6 +184,16 @@ impl Policy {
             // The final dot keeps the resolver's search list out.
             HostName::Name(name) => Place::Name(format!("{name}.")),
         })
+    }
+
+    /// The development flag allows this machine without a rule.
+    fn is_loopback_allowed(&self, host: &HostName) -> bool {
+        let allowed = matches!(&self.area, Area::Cluster { loopback: Loopback::Allowed, .. });
+        allowed
+            && match host {
+                HostName::Name(name) => is_localhost(name),
+                HostName::Address(address) => address::forbidden(*address) == Some(Forbidden::Loopback),
+            }
     }
 
     fn check_name(&self, written: &str, full: &str) -> Result<(), DestinationError> {

@@ -82,7 +82,7 @@ http://anything.test:0x50/ http://own:22/ http://own:6443/ http://own:10250/ htt
 # not allowed: other namespaces, the world, near misses of rules
 http://pay.other:80/ http://pay.other.svc/ http://pay.other.svc.cluster.local/ http://pay.shop.svc.cluster.local.evil.example/
 http://pay.shop.cluster.local/ http://a.b.shop.svc/ http://example.com/ http://10.0.0.1/ http://8.8.8.8/ http://[2606:4700::1111]/
-http://.test/ http://xanything.testing/ http://one.example:81/ https://one.example:80/
+http://.test/ http://xanything.testing/ http://one.example:6443/ https://one.example:10250/
 http://two.one.example/ http://shop.svc/ http://svc.cluster.local/
 ";
 
@@ -192,7 +192,7 @@ async fn a_service_with_one_bad_address_is_refused() {
 }
 
 #[tokio::test]
-async fn insecure_loopback_lifts_loopback_only_and_a_rule_is_still_needed() {
+async fn insecure_loopback_lifts_loopback_only_and_needs_no_rule() {
     let (server, seen) = serve(|mut peer| async move {
         peer.request().await;
         peer.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
@@ -203,10 +203,10 @@ async fn insecure_loopback_lifts_loopback_only_and_a_rule_is_still_needed() {
         let caller = Caller::under(policy, StaticCredentials::default(), HttpOptions::default());
         caller.call(&format!("http://{host}:{}/", server.port())).await
     };
-    assert_eq!(response(call(lifted(&["127.0.0.1:*"]), "127.0.0.1").await).status, 200);
-    assert_eq!(response(call(lifted(&["localhost:*"]), "localhost").await).status, 200);
-    assert_eq!(not_sent(call(lifted(&[]), "127.0.0.1").await).0, Reason::DestinationNotAllowed);
-    assert_eq!(not_sent(call(lifted(&[]), "localhost").await).0, Reason::DestinationNotAllowed);
+    assert_eq!(response(call(lifted(&[]), "127.0.0.1").await).status, 200);
+    assert_eq!(response(call(lifted(&[]), "localhost").await).status, 200);
+    let strict = Policy::cluster(rules(&["127.0.0.1:*"]), "cluster.local", [], Loopback::Refused);
+    assert_eq!(not_sent(call(strict, "127.0.0.1").await).0, Reason::DestinationNotAllowed);
     for host in ["0.0.0.0", "169.254.169.254", "[fe80::1]", "[::ffff:169.254.1.1]"] {
         let policy = lifted(&[&format!("{host}:*")]);
         assert_eq!(not_sent(call(policy, host).await).0, Reason::DestinationNotAllowed, "{host}");
@@ -252,8 +252,9 @@ fn rules_allow_what_they_say() {
         ("shop", "https://api.example.com/", true),
         ("shop", "http://api.example.com/", true),
         ("shop", "https://API.example.com./", true),
-        ("shop", "https://api.example.com:8443/", false),
-        ("shop", "http://api.example.com:443/", false),
+        ("shop", "https://api.example.com:8443/", true),
+        ("shop", "https://api.example.com:6443/", false),
+        ("shop", "http://api.example.com:10250/", false),
         ("shop", "https://x.api.example.com/", false),
         ("shop", "https://a.partner.example:8443/", true),
         ("shop", "https://a.b.partner.example:8443/", true),

@@ -4,11 +4,12 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use super::egress::Scheme;
+/// Node and control-plane ports: reached only by a rule that names the port.
+pub(super) const RESERVED_PORTS: [u16; 9] = [22, 2379, 2380, 6443, 10248, 10250, 10255, 10257, 10259];
 
 /// One allowed destination.
 ///
-/// - `api.example.com` allows port 443 over https and port 80 over http;
+/// - `api.example.com` allows every port but those of nodes and control planes, which must be named;
 /// - `api.example.com:8443` this port only, `api.example.com:*` every port;
 /// - `*.example.com` every name below `example.com`, not that name itself;
 /// - `10.1.2.3` or `[fd00::1]:8080` one address, for URLs that are written with the address;
@@ -35,7 +36,7 @@ pub(super) enum HostPattern {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PortPattern {
-    OfScheme,
+    Unreserved,
     Any,
     One(u16),
 }
@@ -65,7 +66,7 @@ impl fmt::Display for DestinationRule {
             HostPattern::Address(IpAddr::V6(address)) => write!(f, "[{address}]")?,
         }
         match self.port {
-            PortPattern::OfScheme => {}
+            PortPattern::Unreserved => {}
             PortPattern::Any => f.write_str(":*")?,
             PortPattern::One(port) => write!(f, ":{port}")?,
         }
@@ -77,7 +78,7 @@ impl fmt::Display for DestinationRule {
 }
 
 impl DestinationRule {
-    pub(super) fn allows(&self, namespace: &str, host: &HostName, scheme: Scheme, port: u16) -> bool {
+    pub(super) fn allows(&self, namespace: &str, host: &HostName, port: u16) -> bool {
         let host = match (&self.host, host) {
             (HostPattern::Name(own), HostName::Name(name)) => own == name,
             (HostPattern::Below(suffix), HostName::Name(name)) => {
@@ -88,7 +89,7 @@ impl DestinationRule {
             | (HostPattern::Address(_), HostName::Name(_)) => false,
         };
         let port = match self.port {
-            PortPattern::OfScheme => port == scheme.port(),
+            PortPattern::Unreserved => !RESERVED_PORTS.contains(&port),
             PortPattern::Any => true,
             PortPattern::One(own) => own == port,
         };
@@ -156,7 +157,7 @@ fn parse(text: &str) -> Result<DestinationRule, String> {
     };
     let (host, port) = split_port(place)?;
     let port = match port {
-        None => PortPattern::OfScheme,
+        None => PortPattern::Unreserved,
         Some("*") => PortPattern::Any,
         Some(number) => PortPattern::One(parse_port(number)?),
     };

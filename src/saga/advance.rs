@@ -19,6 +19,7 @@ impl Turn<'_> {
             self.state.stored.observed_generation = wishes.generation;
         } else if self.claim(&wishes) {
             self.proceed(&wishes);
+            self.hand_over();
         } else {
             return;
         }
@@ -30,6 +31,9 @@ impl Turn<'_> {
 
     /// As `advance`, for a run that is this process's own.
     pub(super) fn proceed(&mut self, wishes: &Wishes) {
+        if self.waits_silently(wishes) {
+            return;
+        }
         self.state.stored.observed_generation = wishes.generation;
         if wishes.abandon() {
             return self.abandon(wishes);
@@ -52,7 +56,7 @@ impl Turn<'_> {
         self.end_early(wishes);
         self.adopt(wishes);
         self.retry(wishes);
-        if wishes.holds() {
+        if self.holds(wishes) {
             self.hold();
         } else {
             self.resume();
@@ -68,6 +72,19 @@ impl Turn<'_> {
         }
         if self.mode() == Mode::Compensating {
             self.undo_ready();
+        }
+    }
+
+    /// Whether nothing new is to be sent: users wish it, or this process is about to end.
+    pub(super) const fn holds(&self, wishes: &Wishes) -> bool {
+        wishes.holds() || self.state.local.draining
+    }
+
+    /// A process that is about to end gives up what has no call on the wire, so that the next one need not wait for it.
+    fn hand_over(&mut self) {
+        if self.state.local.draining && self.mode() != Mode::Ended && self.stored().open_calls().next().is_none() {
+            self.state.stored.holder = None;
+            self.state.local.owned = false;
         }
     }
 
@@ -109,7 +126,7 @@ impl Turn<'_> {
             if self.call(call).is_none_or(|record| record.phase.is_outcome() || record.open.is_some()) {
                 continue;
             }
-            if wishes.holds() {
+            if self.holds(wishes) {
                 // The number is taken now; it is stored as an intent when the run is resumed.
                 if let (Attempt::Next { .. }, Some(record)) = (attempt, self.call_mut(call)) {
                     record.attempts += 1;
@@ -190,7 +207,14 @@ impl Turn<'_> {
         match self.mode() {
             Mode::Forward if self.forward_done() => {
                 let count = self.stored().steps.len();
-                self.note(Level::Story, Occasion::Succeeded, format!("all {count} steps are done"));
+                self.note(
+                    Level::Story,
+                    Occasion::Succeeded,
+                    match count {
+                        1 => "the one step is done".to_owned(),
+                        count => format!("all {count} steps are done"),
+                    },
+                );
                 self.end(End::Succeeded);
             }
             Mode::Compensating if self.undo_done() => {

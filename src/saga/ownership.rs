@@ -30,10 +30,14 @@ impl Turn<'_> {
         let me = &self.plan.owner.id;
         let holder = self.stored().holder.clone();
         if holder.is_none() && self.stored().revision.is_none() {
-            return true;
+            // Nothing is sent before a revision is pinned, and a process that is about to end pins none.
+            return !self.state.local.draining;
         }
         if self.state.local.owned && holder.as_ref() == Some(me) {
             return true;
+        }
+        if self.state.local.draining {
+            return false;
         }
         if !self.something_to_decide(wishes) {
             self.state.local.due_since = None;
@@ -79,6 +83,7 @@ impl Turn<'_> {
     fn free_at(&self) -> Option<Monotonic> {
         match self.plan.owner.tenure {
             Tenure::Exclusive => None,
+            Tenure::Contended if self.stored().holder.is_none() => None,
             Tenure::Contended => {
                 let since = self.state.local.unchanged_since.unwrap_or(self.now);
                 let due = self.state.local.due_since.unwrap_or(self.now.monotonic);
@@ -138,7 +143,7 @@ impl Turn<'_> {
                 self.state.local.own.insert(call, doubted);
                 self.unanswered(call, "taken over ten times without an answer");
             }
-            Direction::Forward | Direction::Compensate if wishes.holds() => self.wait_without_intent(call),
+            Direction::Forward | Direction::Compensate if self.holds(wishes) => self.wait_without_intent(call),
             Direction::Forward | Direction::Compensate => {
                 self.state.local.own.insert(call, doubted);
                 self.attempt(call, Attempt::Again { wait });

@@ -273,6 +273,8 @@ pub struct Local {
     pub took_over: Option<Monotonic>,
     /// Since when the journal is unchanged, as far as this process saw.
     pub unchanged_since: Option<Now>,
+    /// This process is about to end: it sends nothing new, and gives up what has no call on the wire.
+    pub draining: bool,
     /// Since when this process sees that another owner should have written.
     pub due_since: Option<Monotonic>,
     /// Since when this process waits for the definition.

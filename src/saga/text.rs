@@ -30,7 +30,7 @@ fn plain(text: &str, limit: usize) -> String {
         ' '..='~' => character,
         '\0'..='\u{1f}' | '\u{7f}'..=char::MAX => '?',
     };
-    if text.len() <= limit {
+    if text.chars().nth(limit).is_none() {
         return text.chars().map(clean).collect();
     }
     let mut cut: String = text.chars().take(limit - 3).map(clean).collect();
@@ -45,6 +45,11 @@ pub(super) fn wait(wait: Duration) -> String {
     } else {
         format!("{:.1} s", wait.as_secs_f64())
     }
+}
+
+/// A number of things.
+pub(super) fn count(number: usize, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
 /// Why a run cannot start yet.
