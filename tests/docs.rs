@@ -71,6 +71,18 @@ fn every_occasion_is_explained() {
 }
 
 #[test]
+fn no_reason_or_occasion_is_explained_that_does_not_exist() {
+    let text = page("troubleshooting.md");
+    let reasons = Reason::ALL.iter().map(|reason| reason.as_str());
+    let known: Vec<_> = reasons.chain(Occasion::ALL.iter().map(|occasion| occasion.as_str())).collect();
+    // The first cell of a row: one name or several, in backquotes.
+    let cells = text.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
+    let names = cells.flat_map(|cell| cell.split('`').step_by(2)).filter(|name| !name.starts_with([',', ' ']));
+    let unknown: Vec<_> = names.filter(|name| !name.is_empty() && !known.contains(name)).collect();
+    assert_eq!(unknown, Vec::<&str>::new());
+}
+
+#[test]
 fn every_condition_is_explained() {
     let names = [READY, SUCCEEDED, COMPLETED, RECONCILING, STALLED];
     assert_eq!(missing(names, &page("semantics.md")), Vec::<&str>::new(), "not in docs/semantics.md");

@@ -3,7 +3,7 @@
 //! # Flow
 //! For each `SagaDefinition` that changed: hold it by our finalizer, judge its spec, freeze the spec as a
 //! `ControllerRevision`, say so in the status, and collect revisions that nobody needs. [`KubernetesDefinitions`] gives the
-//! engine what was accepted.
+//! engine what was accepted. Revisions whose definition is gone are looked for beside it.
 //!
 //! # Guarantees
 //! - A definition is Ready only when a revision of exactly this generation is stored and will stay.
@@ -24,6 +24,7 @@ mod destinations;
 mod error;
 mod hold;
 mod object;
+mod orphans;
 mod source;
 mod status;
 mod store;
@@ -51,6 +52,7 @@ pub use sweep::SWEEP_INTERVAL;
 use crate::api::{SagaDefinition, SagaRun};
 use crate::journal::Class;
 use crate::journal::kubernetes::Clients;
+use collect::Surplus;
 use compiled::Compiled;
 use hold::Hold;
 use kube::core::DeserializeGuard;
@@ -62,6 +64,8 @@ const WATCH_TIMEOUT_SECONDS: u32 = 55;
 const CONCURRENCY: u16 = 4;
 /// Changes that a slow listener may lag behind before it is told that it missed some.
 const MAX_CHANGES: usize = 256;
+/// How often revisions that runs still use are looked at again.
+const COLLECT_INTERVAL: Duration = Duration::from_secs(10);
 /// Between two tries of what failed: doubled from the first to the last.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_secs(60);
@@ -149,7 +153,8 @@ impl DefinitionsController {
             .reflect(writer)
             .inspect(move |event| tell(&changes, &seen, event))
             .applied_objects();
-        Controller::for_stream(watch, context.definitions.clone())
+        let orphans = orphans::collect_for_ever(context.clone());
+        let controller = Controller::for_stream(watch, context.definitions.clone())
             .with_config(ControllerConfig::default().concurrency(CONCURRENCY))
             .reconcile_on(sweep::concerned(context.clone()))
             .graceful_shutdown_on(shutdown.cancelled_owned())
@@ -160,8 +165,11 @@ impl DefinitionsController {
                     Err(error) => tracing::debug!(%error, "failed to look after definitions; trying again"),
                 }
                 std::future::ready(())
-            })
-            .await;
+            });
+        tokio::select! {
+            () = controller => {}
+            () = orphans => {}
+        }
     }
 }
 
@@ -181,7 +189,7 @@ fn tell(changes: &broadcast::Sender<Changed>, seen: &Store<Guarded>, event: &Res
     }
 }
 
-/// Five steps, each in a file of its own.
+/// Five calls, each in a file of its own.
 async fn reconcile(seen: Arc<Guarded>, context: Arc<Context>) -> Result<Action, DefinitionError> {
     let Ok(definition) = &seen.0 else {
         let (namespace, name) = (seen.namespace().unwrap_or_default(), seen.name_any());
@@ -194,29 +202,44 @@ async fn reconcile(seen: Arc<Guarded>, context: Arc<Context>) -> Result<Action, 
         );
         return Ok(Action::await_change());
     };
+    // client
     let definition = match hold::hold(&context, definition).await? {
-        // client
         Hold::Held(definition) => definition,
         Hold::InUse => return Ok(Action::requeue(SWEEP_INTERVAL)),
-        Hold::Gone => return Ok(Action::await_change()),
+        Hold::Gone => {
+            context.failures.forget(&ObjectRef::from_obj(&*seen));
+            return Ok(Action::await_change());
+        }
     };
-    let verdict = verdict::judge(&context, &definition).await; // no client
-    let verdict = store::store(&context, &definition, verdict).await?; // client
-    let active = Usage::of(&context.runs).map(|usage| usage.active(&definition)); // no client
-    let next = status::next(&definition, &verdict, active, jiff::Timestamp::now()); // no client
-    status::write(&context, &definition, next).await?; // client
-    collect::surplus(&context, &definition, verdict.revision()).await?; // client
+    // no client
+    let verdict = verdict::judge(&context, &definition).await;
+    // client
+    let verdict = store::store(&context, &definition, verdict).await?;
+    // no client
+    let active = Usage::of(&context.runs).map(|usage| usage.active(&definition));
+    let next = status::next(&definition, &verdict, active, jiff::Timestamp::now());
+    // client
+    status::write(&context, &definition, next).await?;
+    let surplus = collect::surplus(&context, &definition, verdict.revision()).await?;
     context.failures.forget(&ObjectRef::from_obj(&*seen));
-    Ok(Action::await_change())
+    Ok(match surplus {
+        Surplus::Gone => Action::await_change(),
+        Surplus::Left => Action::requeue(COLLECT_INTERVAL),
+    })
 }
 
 /// What to do about a failure is decided by its class alone.
 fn retry(seen: Arc<Guarded>, error: &DefinitionError, context: Arc<Context>) -> Action {
     let (namespace, name) = (seen.namespace().unwrap_or_default(), seen.name_any());
-    let failures = context.failures.count(&ObjectRef::from_obj(&*seen));
-    let wait = FIRST_RETRY.saturating_mul(1 << failures.min(10)).min(LAST_RETRY);
+    let wait = match error.class() {
+        // Usually the cache is behind our own write, and the watch is about to say so.
+        Class::Conflict => FIRST_RETRY,
+        Class::Retry | Class::Invalid | Class::Fatal => {
+            let failures = context.failures.count(&ObjectRef::from_obj(&*seen));
+            FIRST_RETRY.saturating_mul(1 << failures.min(10)).min(LAST_RETRY)
+        }
+    };
     match error.class() {
-        // The watch brings what changed, if it was not our own write.
         Class::Conflict => tracing::debug!(namespace, definition = name, %error, "the definition changed meanwhile"),
         Class::Retry | Class::Invalid | Class::Fatal => {
             tracing::warn!(namespace, definition = name, %error, retry_after = ?wait, "failed to look after a definition");

@@ -35,7 +35,7 @@ pub fn name(definition: &str, spec: &SagaDefinitionSpec) -> String {
 }
 
 /// The names that the revision of a spec may have, the usual one first.
-pub fn names(definition: &str, spec: &SagaDefinitionSpec) -> impl Iterator<Item = String> {
+pub fn names(definition: &str, spec: &SagaDefinitionSpec) -> impl Iterator<Item = String> + use<> {
     let usual = name(definition, spec);
     (1..=MAX_NAMES).map(move |number| if number == 1 { usual.clone() } else { format!("{usual}-{number}") })
 }

@@ -159,4 +159,6 @@ impl Drop for Temporary {
 }
 
 #[cfg(test)]
+mod power;
+#[cfg(test)]
 mod tests;

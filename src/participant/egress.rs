@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use http::Uri;
 
 use super::address::{self, Forbidden};
-use super::rule::{DestinationRule, HostName, HostPattern, parse_port, split_port};
+use super::rule::{DestinationRule, HostName, HostPattern, RESERVED_PORTS, parse_port, split_port};
 
 /// Decides for every call; see the module.
 #[derive(Clone, Debug)]
@@ -97,9 +97,6 @@ pub enum DestinationError {
         what: String,
     },
 }
-
-/// Node and control-plane ports: reached only by a rule that names the port.
-pub(super) const RESERVED_PORTS: [u16; 9] = [22, 2379, 2380, 6443, 10248, 10250, 10255, 10257, 10259];
 
 impl Policy {
     /// For a cluster. `domain` is the cluster's DNS domain (`cluster.local`); `api_server` are the addresses of the API

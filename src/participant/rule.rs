@@ -4,7 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use super::egress::RESERVED_PORTS;
+/// Node and control-plane ports: reached only by a rule that names the port.
+pub(super) const RESERVED_PORTS: [u16; 9] = [22, 2379, 2380, 6443, 10248, 10250, 10255, 10257, 10259];
 
 /// One allowed destination.
 ///

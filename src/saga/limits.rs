@@ -2,6 +2,7 @@
 //! API server's, made again.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 use super::problem::Problem;
 use super::render::MAX_BODY_BYTES;
@@ -32,6 +33,8 @@ const RESERVED_HEADERS: [&str; 14] = [
 /// Every broken bound, in the order of the fields.
 pub(super) fn check(spec: &SagaDefinitionSpec) -> Vec<Problem> {
     let mut problems = Vec::new();
+    within("spec.activeDeadlineSeconds", spec.active_deadline_seconds, 1..=2_592_000, &mut problems);
+    at_most("spec.description", spec.description.as_ref().map_or(0, |text| text.chars().count()), 1024, &mut problems);
     if spec.steps.is_empty() || spec.steps.len() > Steps::CAPACITY {
         let message = format!("must have 1 to {} items, and has {}", Steps::CAPACITY, spec.steps.len());
         problems.push(Problem::new("spec.steps", Reason::InvalidGraph, message));
@@ -46,6 +49,7 @@ pub(super) fn check(spec: &SagaDefinitionSpec) -> Vec<Problem> {
         check_step(&at, step, &mut problems);
     }
     check_secrets(spec, &mut problems);
+    problems.extend(super::size::check(spec));
     problems
 }
 
@@ -68,6 +72,7 @@ fn check_step(at: &str, step: &Step, problems: &mut Vec<Problem>) {
         }
         (Role::Compensatable, Some(_)) | (Role::ReadOnly, None) => {}
     }
+    at_most(&format!("{at}.outputs"), step.outputs.len(), 16, problems);
     let mut outputs = BTreeSet::new();
     for (index, output) in step.outputs.iter().enumerate() {
         if !is_identifier(&output.name) || !outputs.insert(output.name.as_str()) {
@@ -83,30 +88,57 @@ fn check_step(at: &str, step: &Step, problems: &mut Vec<Problem>) {
 
 fn check_call(at: &str, call: &Call, problems: &mut Vec<Problem>) {
     let http = &call.http;
-    if http.timeout_seconds < 1 {
-        let message = "must be 1 to 3600";
-        problems.push(Problem::new(format!("{at}.http.timeoutSeconds"), Reason::InvalidGraph, message));
-    }
+    within(&format!("{at}.http.timeoutSeconds"), Some(http.timeout_seconds), 1..=3600, problems);
+    at_most(&format!("{at}.http.url"), http.url.chars().count(), 2048, problems);
+    at_most(&format!("{at}.http.headers"), http.headers.len(), 32, problems);
+    at_most(&format!("{at}.responses"), call.responses.len(), 16, problems);
     if let Some(policy) = &call.retry_policy {
+        let at = format!("{at}.retryPolicy");
+        within(&format!("{at}.maxAttempts"), policy.max_attempts, 1..=1000, problems);
+        let initial = policy.initial_backoff_milliseconds;
+        within(&format!("{at}.initialBackoffMilliseconds"), initial, 1..=3_600_000, problems);
+        within(&format!("{at}.maxBackoffMilliseconds"), policy.max_backoff_milliseconds, 1..=86_400_000, problems);
+        within(&format!("{at}.backoffMultiplier"), policy.backoff_multiplier, 1..=10, problems);
+        within(&format!("{at}.jitterPercent"), policy.jitter_percent, 0..=100, problems);
         let initial = policy.initial_backoff_milliseconds.unwrap_or(200);
         let max = policy.max_backoff_milliseconds.unwrap_or(30_000);
         if initial > max {
             let message = format!("must not be larger than `maxBackoffMilliseconds` ({max}), and is {initial}");
-            let field = format!("{at}.retryPolicy.initialBackoffMilliseconds");
+            let field = format!("{at}.initialBackoffMilliseconds");
             problems.push(Problem::new(field, Reason::InvalidGraph, message));
         }
     }
     let mut seen = BTreeSet::new();
     for (index, header) in http.headers.iter().enumerate() {
+        let field = format!("{at}.http.headers[{index}]");
+        at_most(
+            &format!("{field}.value"),
+            header.value.as_ref().map_or(0, |value| value.chars().count()),
+            4096,
+            problems,
+        );
         if let Some(message) = header_mistake(header, &mut seen) {
-            let field = format!("{at}.http.headers[{index}].name");
-            problems.push(Problem::new(field, Reason::InvalidGraph, message));
+            problems.push(Problem::new(format!("{field}.name"), Reason::InvalidGraph, message));
         }
     }
     let size = http.body.as_ref().map_or(0, |body| body.to_string().len());
     if size > MAX_BODY_BYTES {
         let message = format!("must be at most {MAX_BODY_BYTES} bytes as JSON, and is {size}");
         problems.push(Problem::new(format!("{at}.http.body"), Reason::TooLarge, message));
+    }
+}
+
+fn within(field: &str, value: Option<i32>, bounds: RangeInclusive<i32>, problems: &mut Vec<Problem>) {
+    if let Some(value) = value.filter(|value| !bounds.contains(value)) {
+        let message = format!("must be {} to {}, and is {value}", bounds.start(), bounds.end());
+        problems.push(Problem::new(field, Reason::InvalidGraph, message));
+    }
+}
+
+fn at_most(field: &str, size: usize, limit: usize, problems: &mut Vec<Problem>) {
+    if size > limit {
+        let message = format!("must have at most {limit} items or characters, and has {size}");
+        problems.push(Problem::new(field, Reason::TooLarge, message));
     }
 }
 

@@ -41,6 +41,7 @@ mod render;
 mod request;
 mod retry;
 mod set;
+mod size;
 mod start;
 mod state;
 #[cfg(test)]

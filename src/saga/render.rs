@@ -9,6 +9,7 @@ use super::key::{CallId, IdempotencyKey};
 use super::outcome::Rule;
 use super::plan::Plan;
 use super::request::{Answer, HeaderValue, Request, Response};
+use super::size;
 use super::state::{Phase, Stored};
 use crate::api::Reason;
 use crate::api::run::Direction;
@@ -16,7 +17,7 @@ use crate::expr::{self, EvalError};
 
 /// Largest output of a step, as JSON.
 pub const MAX_OUTPUT_BYTES: usize = 1024;
-/// All outputs of a run together, names included, as JSON.
+/// All outputs of a run together, names included, as an API server stores them.
 pub const MAX_OUTPUTS_BYTES: usize = 16 * 1024;
 /// Largest body of a request.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -120,16 +121,15 @@ pub(super) fn outputs(
         return Ok(BTreeMap::new());
     }
     let key = key_of(plan, stored, id);
-    let mut used: usize = stored.steps.iter().flat_map(|step| &step.outputs).map(size).sum();
+    let mut used: usize = stored.steps.iter().flat_map(|step| &step.outputs).map(size::output).sum();
     with_scope(plan, stored, id, key.as_str(), Some(response), |scope| {
         let mut picked = BTreeMap::new();
         for (name, template) in &step.outputs {
             let value = template
                 .evaluate(scope)
                 .map_err(|error| Unrendered::expression(&format!("output '{name}'"), &error))?;
-            let bytes = size((name, &value));
-            used += bytes;
-            if bytes > MAX_OUTPUT_BYTES || used > MAX_OUTPUTS_BYTES {
+            used += size::output((name, &value));
+            if value.to_string().len() > MAX_OUTPUT_BYTES || used > MAX_OUTPUTS_BYTES {
                 let message = format!("output '{name}' is larger than 1 KiB, or all outputs of the run than 16 KiB");
                 return Err(Unrendered { reason: Reason::OutputTooLarge, message });
             }
@@ -137,10 +137,6 @@ pub(super) fn outputs(
         }
         Ok(picked)
     })
-}
-
-fn size((name, value): (&String, &Value)) -> usize {
-    name.len() + value.to_string().len()
 }
 
 fn key_of(plan: &Plan, stored: &Stored, id: CallId) -> IdempotencyKey {

@@ -30,7 +30,7 @@ fn plain(text: &str, limit: usize) -> String {
         ' '..='~' => character,
         '\0'..='\u{1f}' | '\u{7f}'..=char::MAX => '?',
     };
-    if text.len() <= limit {
+    if text.chars().nth(limit).is_none() {
         return text.chars().map(clean).collect();
     }
     let mut cut: String = text.chars().take(limit - 3).map(clean).collect();

@@ -21,10 +21,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::common::cluster;
-use counting::Writes;
+use recording::Requests;
 
-#[path = "counting.rs"]
-mod counting;
+#[path = "recording.rs"]
+mod recording;
 
 const OPERATOR: &str = "system:serviceaccount:saga-system:saga-operator";
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -36,8 +36,8 @@ pub(crate) struct Bench {
     pub(crate) definitions: Api<SagaDefinition>,
     pub(crate) revisions: Api<ControllerRevision>,
     pub(crate) runs: Api<SagaRun>,
-    /// Writes by the operators of this bench.
-    pub(crate) writes: Writes,
+    /// Of the operators of this bench.
+    pub(crate) requests: Requests,
 }
 
 /// A running operator, as far as definitions go.
@@ -68,15 +68,15 @@ impl Bench {
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("a configuration");
         config.auth_info.impersonate = Some(OPERATOR.to_owned());
         let clients = Clients::new(config).expect("clients");
-        let (write, writes) = counting::counting(clients.write.clone());
+        let requests = Requests::default();
         Self {
             definitions: Api::namespaced(client.clone(), &namespace),
             revisions: Api::namespaced(client.clone(), &namespace),
             runs: Api::namespaced(client.clone(), &namespace),
-            clients: Clients { write, ..clients },
+            clients: Clients { read: requests.of(clients.read), write: requests.of(clients.write) },
             client,
             namespace,
-            writes,
+            requests,
         }
     }
 
@@ -135,7 +135,7 @@ impl Bench {
             definitions: self.definitions.clone(),
             revisions: self.revisions.clone(),
             runs: self.runs.clone(),
-            writes: self.writes.clone(),
+            requests: self.requests.clone(),
         }
     }
 
@@ -195,8 +195,15 @@ impl Bench {
     pub(crate) async fn revisions_become(&self, expected: &[String]) {
         let mut expected = expected.to_vec();
         expected.sort();
-        let text = format!("the revisions are {expected:?}");
-        eventually(&text, async || (self.revision_names().await == expected).then_some(())).await;
+        let mut found = Vec::new();
+        for _ in 0..PATIENCE.as_millis() / 50 {
+            found = self.revision_names().await;
+            if found == expected {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(found, expected, "after {PATIENCE:?}");
     }
 
     pub(crate) async fn run(&self, name: &str, definition: &str, pinned: Option<&str>) {

@@ -25,36 +25,50 @@ const KEPT: usize = 3;
 /// So many are collected at a time: the next look takes the next.
 const MAX_COLLECTED: usize = 16;
 
+/// What is left of the revisions that are too many, or already on their way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Surplus {
+    /// Nothing.
+    Gone,
+    /// Runs use some, or there were too many for one look: another look is needed.
+    Left,
+}
+
 /// Collects what is beyond the newest, or already on its way out.
 pub(super) async fn surplus(
     context: &Context,
     definition: &SagaDefinition,
     current: Option<&str>,
-) -> Result<(), DefinitionError> {
+) -> Result<Surplus, DefinitionError> {
     let mut revisions = store::all(context, definition).await?;
     revisions.sort_by_key(|revision| Reverse(revision.revision));
-    let usage = Usage::of(&context.runs);
-    let namespace = definition.namespace().unwrap_or_default();
-    // Not worth a mark: the cache knows a run that uses it.
-    let used = |name: &str| usage.as_ref().is_some_and(|usage| usage.is_pinned(&namespace, name));
-    let candidates: Vec<_> = revisions
+    let surplus: Vec<_> = revisions
         .into_iter()
         .enumerate()
         .filter(|(rank, revision)| *rank >= KEPT || revision.metadata.deletion_timestamp.is_some())
         .map(|(_, revision)| revision)
-        .filter(|revision| Some(revision.name_any().as_str()) != current && !used(&revision.name_any()))
-        .take(MAX_COLLECTED)
+        .filter(|revision| Some(revision.name_any().as_str()) != current)
         .collect();
-    if candidates.is_empty() {
-        return Ok(());
+    if surplus.is_empty() {
+        return Ok(Surplus::Gone);
     }
-    collect(context, definition, candidates).await.map(|_| ())
+    let usage = Usage::of(&context.runs);
+    let namespace = definition.namespace().unwrap_or_default();
+    // Not worth a mark: the cache knows a run that uses it.
+    let used = |name: &str| usage.as_ref().is_some_and(|usage| usage.is_pinned(&namespace, name));
+    let count = surplus.len();
+    let candidates: Vec<_> =
+        surplus.into_iter().filter(|revision| !used(&revision.name_any())).take(MAX_COLLECTED).collect();
+    let all = candidates.len() == count;
+    let unused = candidates.is_empty() || collect(context, definition, candidates).await?;
+    Ok(if all && unused { Surplus::Gone } else { Surplus::Left })
 }
 
 /// Collects everything of a definition that is being deleted. False: an unfinished run is pinned to one of its revisions.
 pub(super) async fn all(context: &Context, definition: &SagaDefinition) -> Result<bool, DefinitionError> {
     // Most looks end here, and cost no mark that would have to be taken back.
-    if !usage::pinned(context, definition).await?.is_empty() {
+    let namespace = definition.namespace().unwrap_or_default();
+    if !usage::pinned(context, &namespace, &definition.name_any()).await?.is_empty() {
         return Ok(false);
     }
     let candidates = store::all(context, definition).await?;
@@ -67,7 +81,8 @@ async fn collect(
     definition: &SagaDefinition,
     candidates: Vec<ControllerRevision>,
 ) -> Result<bool, DefinitionError> {
-    let api = context.write_revisions(&definition.namespace().unwrap_or_default());
+    let namespace = definition.namespace().unwrap_or_default();
+    let api = context.write_revisions(&namespace);
     let mut marked = Vec::with_capacity(candidates.len());
     for candidate in candidates {
         if revision::stays(&candidate.metadata) {
@@ -77,7 +92,7 @@ async fn collect(
             marked.push(candidate);
         }
     }
-    let pinned = usage::pinned(context, definition).await?;
+    let pinned = usage::pinned(context, &namespace, &definition.name_any()).await?;
     for revision in marked {
         if !pinned.contains(&revision.name_any()) {
             gone(object::remove(&api, &revision).await)?;

@@ -21,7 +21,11 @@ pub(super) async fn store(
 ) -> Result<Verdict, DefinitionError> {
     let Verdict::Accepted(usual) = verdict else { return Ok(verdict) };
     let namespace = definition.namespace().unwrap_or_default();
-    for name in revision::names(&definition.name_any(), &definition.spec) {
+    // What new runs are pinned to stays the same for as long as it can.
+    let current = definition.status.as_ref().and_then(|status| status.current_revision.clone());
+    let current = current.filter(|current| revision::says(current, &definition.name_any(), &definition.spec));
+    let names = revision::names(&definition.name_any(), &definition.spec);
+    for name in current.into_iter().chain(names) {
         let found = call("read a revision", context.read_revisions(&namespace).get_opt(&name)).await?;
         let stored = match found {
             None => Some(create(context, definition, &name).await?),

@@ -65,11 +65,14 @@ impl Usage {
 
 /// The revisions that unfinished runs of a definition are pinned to, by quorum: with every write that was acknowledged
 /// before. A run that cannot be decoded counts as long as it does not say that it is finished.
-pub(super) async fn pinned(context: &Context, definition: &SagaDefinition) -> Result<HashSet<String>, DefinitionError> {
+pub(super) async fn pinned(
+    context: &Context,
+    namespace: &str,
+    definition: &str,
+) -> Result<HashSet<String>, DefinitionError> {
     let resource = ApiResource::erase::<SagaRun>(&());
-    let namespace = definition.namespace().unwrap_or_default();
-    let runs: Api<DynamicObject> = Api::namespaced_with(context.clients.read.clone(), &namespace, &resource);
-    let selector = format!("spec.definitionRef.name={}", definition.name_any());
+    let runs: Api<DynamicObject> = Api::namespaced_with(context.clients.read.clone(), namespace, &resource);
+    let selector = format!("spec.definitionRef.name={definition}");
     let mut page = ListParams::default().fields(&selector).limit(PAGE);
     let mut pinned = HashSet::new();
     for _ in 0..MAX_PAGES {

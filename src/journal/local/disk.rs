@@ -9,6 +9,8 @@ use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+#[cfg(test)]
+use std::sync::{Mutex, PoisonError};
 
 use redb::backends::FileBackend;
 use redb::{BackendError, DatabaseError, StorageBackend};
@@ -63,7 +65,7 @@ impl StorageBackend for Disk {
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
         #[cfg(test)]
-        self.faults.planned.write()?;
+        self.faults.planned.write(offset, data)?;
         self.file.write(offset, data)
     }
 
@@ -106,16 +108,24 @@ pub(super) struct Planned {
     pub(super) unsynced: AtomicBool,
     /// The next write panics.
     pub(super) panics: AtomicBool,
+    /// The power fails.
+    pub(super) power: Mutex<Option<super::power::Power>>,
 }
 
 #[cfg(test)]
 impl Planned {
-    fn write(&self) -> io::Result<()> {
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        if let Some(power) = self.power.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            power.write(offset, data);
+        }
         assert!(!self.panics.load(Ordering::Acquire), "a planned panic");
         if self.full.load(Ordering::Acquire) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
     fn sync(&self) -> io::Result<()> {
+        if let Some(power) = self.power.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            power.sync();
+        }
         let failing = self.unsynced.swap(false, Ordering::AcqRel);
         if failing { Err(io::Error::other("a planned failure")) } else { Ok(()) }
     }

@@ -145,9 +145,9 @@ pub struct Process {
     pub scheduled: BTreeMap<CallId, Intent>,
     pub wake_at: Option<Monotonic>,
     pub alive: bool,
-    /// It began, or saw, the write that turns the run.
+    /// It began, or saw, a write that turns the run, and that landed or may still land.
     pub turned: bool,
-    /// It began, or saw, the write that ends the run.
+    /// As `turned`, of a write that ends the run.
     pub ended: bool,
 }
 
@@ -173,6 +173,7 @@ impl Process {
     pub fn forget(&mut self) {
         self.scheduled.clear();
         self.state = State::default();
+        (self.turned, self.ended) = (false, false);
         self.version = 0;
         self.wake_at = None;
     }
@@ -216,6 +217,7 @@ impl Process {
                 self.adopt(decided, now, &mut done);
                 return done;
             }
+            let known = (self.turned, self.ended);
             self.saw(&decided.state.stored);
             let fault = fault();
             if fault == Fault::CrashBefore {
@@ -237,6 +239,10 @@ impl Process {
                 Written::Landed => {}
                 Written::Conflict | Written::Unclear if mine && read.holder.is_some() => {}
                 Written::Conflict | Written::Unclear | Written::TooLarge => {
+                    if !matches!(written, Written::Unclear) {
+                        // It certainly did not land, and never will.
+                        (self.turned, self.ended) = known;
+                    }
                     if matches!(written, Written::Conflict) {
                         done.push(Done::Conflicted);
                     }
@@ -277,6 +283,9 @@ impl Process {
         done.extend(decided.notes.into_iter().map(Done::Note));
         if decided.changed {
             self.state.landed(now);
+            // Whatever this process began before and never heard of has not landed: this write overtook it.
+            (self.turned, self.ended) = (false, false);
+            self.saw(&self.state.stored.clone());
             done.push(Done::Wrote(Box::new(self.state.stored.clone())));
         }
         for effect in decided.effects {

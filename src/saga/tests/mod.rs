@@ -1,7 +1,15 @@
 //! What the core promises, proved.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod conditions;
+mod definitions;
 mod fixtures;
 mod golden;
 mod host;
+mod model;
+mod participant;
+mod promises;
+mod properties;
+mod requests;
 mod table;
+mod units;
