@@ -23,7 +23,7 @@ type Light = Object<Nothing, Status>;
 #[derive(Clone, Debug, Deserialize, Serialize)]
 struct Nothing {}
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 struct Status {
     #[serde(default)]
     conditions: Vec<Condition>,

@@ -53,17 +53,18 @@ pub(crate) async fn compare(
     (healthy, hung): (&str, &str),
     count: usize,
 ) -> Result<(), String> {
-    let cell = |prefix| Cell { definition: healthy, prefix, expected: End::Succeeded, lanes: LANES, count };
-    closed(bed, Cell { count: count / 2, ..cell("warm-") }).await?;
+    let cell = Cell { definition: healthy, prefix: "warm-", expected: End::Succeeded, lanes: LANES, count };
+    closed(bed, Cell { count: count / 2, ..cell }).await?;
     let (mut without, mut with) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
-        without.push(closed(bed, cell(&format!("free{round}-"))).await?);
+        let (free, beside) = (format!("free{round}-"), format!("beside{round}-"));
+        without.push(closed(bed, Cell { prefix: &free, ..cell }).await?);
         hanging.hangs.send_replace(true);
         for index in 0..HUNG {
             bed.begin(hung, format!("hung{round}-{index}"));
         }
         tokio::time::sleep(SETTLE).await;
-        let seen = closed(bed, cell(&format!("beside{round}-"))).await?;
+        let seen = closed(bed, Cell { prefix: &beside, ..cell }).await?;
         hanging.hangs.send_replace(false);
         if seen.others > 0 {
             return Err(format!("{} sagas that hang have ended", seen.others));
