@@ -64,6 +64,9 @@ impl Local {
 
     async fn perform(&self) -> Result<bool, Unusable> {
         let manifests = manifest::read(&self.manifests)?;
+        for warning in &manifests.warnings {
+            eprintln!("warning: {warning}");
+        }
         let journal = match &self.state {
             Some(file) => LocalJournal::open(file)?,
             None => LocalJournal::temporary()?,

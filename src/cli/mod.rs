@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand.
 
 mod board;
+mod check;
 mod crds;
 mod demo;
 mod local;
@@ -42,6 +43,8 @@ enum Command {
     Local(local::Local),
     /// Watch four sagas succeed, compensate, retry and survive a crash. No cluster is needed.
     Demo(demo::Demo),
+    /// Check manifests without a cluster.
+    Check(check::Check),
     /// Serve the participants of the demo and the examples.
     Participants(participants::Participants),
     /// Print the CustomResourceDefinitions as YAML.
@@ -56,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Local(local) => runtime::run(&cli.log, cli.log_format, local.run()),
         Command::Demo(demo) => runtime::run(&cli.log, cli.log_format, demo.run()),
         Command::Participants(participants) => runtime::run(&cli.log, cli.log_format, participants.run()),
+        Command::Check(check) => check.run(),
         Command::Crds(crds) => crds.run(),
     }
 }

@@ -40,7 +40,7 @@ impl Stage {
             witness: (board.clone(), timeline),
             clock,
             // The lock on the file outlives no process: whoever has it may take every run over at once.
-            owner: Owner { id: Holder::new(&uuid::Uuid::new_v4().simple().to_string()), tenure: Tenure::Exclusive },
+            owner: Owner { id: Holder::process(uuid::Uuid::new_v4().as_u128()), tenure: Tenure::Exclusive },
             drain: tokio_util::sync::CancellationToken::new(),
         };
         Ok(Self { journal, fleet: Fleet::new(Arc::new(engine)), board })

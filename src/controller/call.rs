@@ -12,7 +12,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// There is an answer, or a reason why there is none.
-    #[error("failed to {what}: {source}")]
+    #[error("failed to {what}: {}", said(source))]
     Failed {
         /// What was tried.
         what: &'static str,
@@ -58,6 +58,21 @@ impl CallError {
             Some(_) | None => Class::Retry,
         }
     }
+}
+
+/// Longest message of the API server that is passed on.
+const MAX_MESSAGE: usize = 200;
+
+/// What the API server said, without the content of objects, which it likes to quote.
+fn said(error: &kube::Error) -> String {
+    let kube::Error::Api(status) = error else { return error.to_string() };
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    let fields: Vec<String> = causes.map(|cause| format!("{}: {}", cause.field, cause.reason)).collect();
+    if fields.is_empty() {
+        let message: String = status.message.chars().take(MAX_MESSAGE).collect();
+        return format!("{} {}: {message}", status.code, status.reason);
+    }
+    format!("{} {}: {}", status.code, status.reason, fields.join(", "))
 }
 
 /// Waits for a call, but not for ever. `what` completes "failed to ...".

@@ -1,6 +1,7 @@
 //! The life of one run in the hands of this process: decide, wait, decide again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -10,7 +11,10 @@ use super::decide::{Driven, Stop};
 use crate::clock::Clock;
 use crate::engine::calls::Calls;
 use crate::journal::{Journal, JournalError, Loaded};
-use crate::saga::{Event, Plan, State, Unready};
+use crate::saga::{Event, Owner, Plan, State, Unready};
+
+/// Runs taken up by this process so far, each with an empty memory.
+static INCARNATIONS: AtomicU64 = AtomicU64::new(1);
 
 /// How often a missing definition is looked for when nobody says that it is there.
 const LOOK_FOR_DEFINITION: Duration = Duration::from_secs(5);
@@ -39,12 +43,14 @@ pub(super) async fn drive<E: Ports>(engine: Arc<E>, mut inbox: Inbox) -> Inbox {
 
 impl<E: Ports> Driven<E> {
     fn new(engine: Arc<E>, first: &Loaded) -> Self {
+        let Owner { id, tenure } = &engine.engine().owner;
+        let owner = Owner { id: id.incarnation(INCARNATIONS.fetch_add(1, Ordering::Relaxed)), tenure: *tenure };
         let plan = Plan {
             run: first.run.clone(),
             definition_name: first.spec.definition_ref.name.clone(),
             input: Arc::new(serde_json::Value::Object(first.spec.input.clone())),
             definition: Err(Unready::NotFound),
-            owner: engine.engine().owner.clone(),
+            owner,
         };
         let mut driven = Self {
             engine,

@@ -31,6 +31,7 @@ use http::{Request, StatusCode};
 use kube::Resource;
 use kube::api::{GetParams, Patch, PatchParams, PostParams};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 pub use clients::Clients;
 pub use loaded::loaded;
@@ -49,18 +50,22 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest a write may take; then it is unclear whether it landed.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Calls of the API server side by side: each holds a connection, and more would only queue there instead of here.
+pub const MAX_CALLS: usize = 64;
+
 /// Runs stored as `SagaRun` objects.
 #[derive(Debug)]
 pub struct KubernetesJournal {
     clients: Clients,
     known: Known,
     counters: Counters,
+    places: Semaphore,
 }
 
 impl KubernetesJournal {
     /// A journal over these clients. No I/O.
     pub fn new(clients: Clients) -> Self {
-        Self { clients, known: Known::default(), counters: Counters::default() }
+        Self { clients, known: Known::default(), counters: Counters::default(), places: Semaphore::new(MAX_CALLS) }
     }
 
     /// Writes sent so far, whatever became of them.
@@ -75,6 +80,7 @@ impl KubernetesJournal {
 
     async fn get(&self, run: &Identity) -> Result<Option<Value>, JournalError> {
         let request = requests(&run.namespace).get(&run.name, &GetParams::default()).map_err(unmade)?;
+        let _place = self.places.acquire().await;
         let answer = exchange(&self.clients.read, request, READ_TIMEOUT).await.map_err(|lost| lost.of_read())?;
         if answer.status == StatusCode::NOT_FOUND {
             return Ok(None);
@@ -89,6 +95,7 @@ impl KubernetesJournal {
     }
 
     async fn write(&self, request: Request<Vec<u8>>) -> Result<Answer, JournalError> {
+        let _place = self.places.acquire().await;
         self.counters.count_write();
         let answer = exchange(&self.clients.write, request, WRITE_TIMEOUT).await.map_err(|lost| lost.of_write())?;
         if answer.status.is_success() {

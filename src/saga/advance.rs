@@ -3,6 +3,7 @@
 use super::key::CallId;
 use super::mode::Mode;
 use super::note::{Level, Occasion};
+use super::plan::Unready;
 use super::state::{End, Failure, Phase};
 use super::text;
 use super::turn::{Attempt, Turn};
@@ -31,6 +32,9 @@ impl Turn<'_> {
 
     /// As `advance`, for a run that is this process's own.
     pub(super) fn proceed(&mut self, wishes: &Wishes) {
+        if self.waits_silently(wishes) {
+            return;
+        }
         self.state.stored.observed_generation = wishes.generation;
         if wishes.abandon() {
             return self.abandon(wishes);
@@ -42,6 +46,10 @@ impl Turn<'_> {
             return;
         }
         if let Err(unready) = &self.plan.definition {
+            if !matches!(unready, Unready::RevisionNotFound(_)) {
+                // It could not be read this time: nobody said that it is gone. Looked for again.
+                return;
+            }
             if !self.state.stored.revision_lost {
                 let text = text::sentence(unready);
                 self.note(Level::Warning, Occasion::RevisionGone, text);
@@ -204,7 +212,14 @@ impl Turn<'_> {
         match self.mode() {
             Mode::Forward if self.forward_done() => {
                 let count = self.stored().steps.len();
-                self.note(Level::Story, Occasion::Succeeded, format!("all {count} steps are done"));
+                self.note(
+                    Level::Story,
+                    Occasion::Succeeded,
+                    match count {
+                        1 => "the one step is done".to_owned(),
+                        count => format!("all {count} steps are done"),
+                    },
+                );
                 self.end(End::Succeeded);
             }
             Mode::Compensating if self.undo_done() => {

@@ -122,8 +122,8 @@ fn summary(stored: &Stored, plan: &Plan, suspended: bool) -> (Reason, String) {
 fn stall(step: &StepRecord, call: &CallRecord) -> String {
     let why = call.message.as_deref().unwrap_or("");
     format!(
-        "the compensation of '{}' needs a person after {} attempts: {why}; repair its cause, or end the run as it stands \
-         with `spec.cancellation.policy: Abandon`",
+        "the compensation of '{}' needs a person after {} attempts: {why}; undo it by hand, then end the run as it \
+         stands with `spec.cancellation.policy: Abandon`",
         step.name, call.attempts
     )
 }
@@ -131,6 +131,9 @@ fn stall(step: &StepRecord, call: &CallRecord) -> String {
 fn progress(stored: &Stored) -> String {
     let done = stored.progress();
     let all = stored.steps.len();
+    if all == 0 {
+        return "not started".to_owned();
+    }
     let open = stored
         .steps
         .iter()

@@ -60,6 +60,20 @@ impl Holder {
         Self(id.chars().take(Self::MAX_LEN).collect())
     }
 
+    /// The identity of a process, from a random number drawn at its start.
+    pub fn process(random: u128) -> Self {
+        Self(format!("{:016x}", random >> 64))
+    }
+
+    /// The identity under which this process takes a run up for the `time`-th time. Whoever starts with an empty memory of
+    /// a run needs a fresh one: under an old one a write that was forgotten, and lands late, would pass for its own.
+    #[must_use]
+    pub fn incarnation(&self, time: u64) -> Self {
+        let time = format!("-{time:x}");
+        let process: String = self.0.chars().take(Self::MAX_LEN - time.len()).collect();
+        Self(process + &time)
+    }
+
     /// As it is stored.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -50,6 +50,7 @@ mod text;
 mod time;
 mod too_large;
 mod turn;
+mod warning;
 mod wishes;
 
 pub use definition::{CallPlan, Definition, HeaderPlan, StepPlan};
@@ -68,4 +69,5 @@ pub use retry::Retry;
 pub use set::Steps;
 pub use state::{CallRecord, End, Failure, Local, MARGIN, Open, Phase, State, StepRecord, Stored};
 pub use time::{Monotonic, Now};
+pub use warning::{input_warnings, warnings};
 pub use wishes::{Cancellation, Wishes};

@@ -51,7 +51,8 @@ impl Unready {
 /// A process that drives runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// Its identity, fresh at every start.
+    /// Its identity, fresh whenever `Local` is empty: who forgot which fences it tried could take an older write of its
+    /// own for the one under way, and send its intents twice.
     pub id: Holder,
     /// What it may take from another.
     pub tenure: Tenure,
@@ -69,4 +70,8 @@ pub enum Tenure {
 impl Plan {
     /// How long a run waits for its definition before it ends, where nothing else is said.
     pub const START_PATIENCE: Duration = Duration::from_secs(60);
+
+    /// How long it waits before it says so: a definition and its run are often applied together, and the definition is
+    /// looked at a moment later. It is not worth a write and a warning.
+    pub const SILENT_START: Duration = Duration::from_secs(1);
 }

@@ -3,6 +3,7 @@
 use super::advance::asked_to_end;
 use super::definition::Definition;
 use super::key::CallId;
+use super::mode::Mode;
 use super::note::{Level, Occasion};
 use super::plan::{Plan, Unready};
 use super::state::{End, Failure, Phase, StepRecord};
@@ -46,8 +47,24 @@ impl Turn<'_> {
         self.state.stored.revision = Some(definition.revision.clone());
         self.state.stored.steps = definition.steps.iter().map(|step| StepRecord::new(&step.name)).collect();
         self.own_run();
-        let text = format!("{} steps of revision '{}'", definition.steps.len(), definition.revision);
+        let text = format!("revision '{}', {}", definition.revision, text::count(definition.steps.len(), "step"));
         self.note(Level::Detail, Occasion::Started, text);
+    }
+
+    /// Whether the definition is only just missing, and nothing else is wished: then nothing is said yet.
+    pub(super) fn waits_silently(&mut self, wishes: &Wishes) -> bool {
+        let waits = self.mode() == Mode::Pending && self.plan.definition.is_err() && asked_to_end(wishes).is_none();
+        if !waits || self.stored().start_time.is_some() {
+            return false;
+        }
+        let since = *self.state.local.waiting_since.get_or_insert(self.now.monotonic);
+        let say_at =
+            since.after(wishes.active_deadline.map_or(Plan::SILENT_START, |limit| limit.min(Plan::SILENT_START)));
+        if say_at <= self.now.monotonic {
+            return false;
+        }
+        self.wake(say_at);
+        true
     }
 
     fn await_definition(&mut self, wishes: &Wishes, unready: &Unready) {

@@ -47,6 +47,11 @@ pub(super) fn wait(wait: Duration) -> String {
     }
 }
 
+/// A number of things.
+pub(super) fn count(number: usize, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
 /// Why a run cannot start yet.
 pub(super) fn waiting_for(definition: &str, unready: &Unready) -> String {
     match unready {

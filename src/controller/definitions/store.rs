@@ -1,8 +1,8 @@
 //! Freezes an accepted spec as a revision that stays.
 
 use k8s_openapi::api::apps::v1::ControllerRevision;
-use kube::ResourceExt;
 use kube::api::{ListParams, PostParams};
+use kube::{Resource as _, ResourceExt};
 use serde_json::json;
 
 use super::verdict::Verdict;
@@ -54,7 +54,13 @@ async fn create(
     let revision = revision::build(definition, name, number);
     let params = PostParams { field_manager: Some(CONTROLLER.to_owned()), dry_run: false };
     let namespace = definition.namespace().unwrap_or_default();
-    Ok(call("create a revision", context.write_revisions(&namespace).create(&params, &revision)).await?)
+    let body = revision::encode(&revision).map_err(kube::Error::SerdeError);
+    let request = kube::core::Request::new(ControllerRevision::url_path(&(), Some(&namespace)));
+    let created = async {
+        let request = request.create(&params, body?).map_err(kube::Error::BuildRequest)?;
+        context.clients.write.request::<ControllerRevision>(request).await
+    };
+    Ok(call("create a revision", created).await?)
 }
 
 /// Makes an earlier revision the newest again, and sure that it stays.

@@ -51,7 +51,9 @@ fn a_run_that_waits_for_its_definition_is_pending_and_then_failed() {
         (Unready::NotReady("no steps".into()), Reason::DefinitionNotReady),
     ] {
         let plan = missing(unready);
-        let first = land(&plan, &State::default(), &[wished()], at(0));
+        let silent = step(&plan, &State::default(), &[wished()], at(0));
+        assert!(!silent.changed && silent.wake_at == Some(at(1_000).monotonic), "not worth a write yet");
+        let first = land(&plan, &silent.state, &[Event::Tick], at(1_000));
         check(&first, Reason::Pending, ACTIVE);
         assert!(first.state.stored.revision.is_none(), "nothing is pinned");
         assert!(!step(&plan, &first.state, &[Event::Tick], at(59_999)).changed);
@@ -63,7 +65,8 @@ fn a_run_that_waits_for_its_definition_is_pending_and_then_failed() {
 fn the_deadline_of_the_run_bounds_the_wait_for_its_definition() {
     let plan = missing(Unready::NotFound);
     let wait = wish(|wishes| wishes.active_deadline = Some(std::time::Duration::from_secs(5)));
-    let first = land(&plan, &State::default(), &[wait], at(0));
+    let silent = step(&plan, &State::default(), &[wait], at(0));
+    let first = land(&plan, &silent.state, &[Event::Tick], at(1_000));
     assert_eq!(first.wake_at, Some(at(5_000).monotonic));
     check(&step(&plan, &first.state, &[Event::Tick], at(5_000)), Reason::DefinitionNotFound, FAILED);
 }

@@ -7,6 +7,7 @@ mod fixtures;
 mod golden;
 mod host;
 mod model;
+mod owners;
 mod participant;
 mod promises;
 mod properties;

@@ -1,0 +1,192 @@
+//! Judges documents: the CRD's schema and rules, then the compiler that the controller uses, then the inputs of runs.
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::document::{Document, Unreadable};
+use super::finding::{Finding, Severity};
+use super::narrow::narrowed;
+use super::schema::{Mistake, Schema, SchemaError};
+use crate::api::names::{GROUP, VERSION};
+use crate::api::{Reason, SagaDefinitionSpec, SagaRunSpec};
+use crate::saga::{self, Definition};
+
+/// What manifests hold, and what is wrong with it.
+#[derive(Debug, Default)]
+pub(in crate::cli) struct Verdict {
+    /// Definitions whose shape is right; they may be refused all the same.
+    pub(in crate::cli) definitions: Vec<Judged<SagaDefinitionSpec>>,
+    /// Runs whose shape is right.
+    pub(in crate::cli) runs: Vec<Judged<SagaRunSpec>>,
+    /// Mistakes and warnings, by file and line.
+    pub(in crate::cli) findings: Vec<Finding>,
+    /// What could not be read.
+    pub(in crate::cli) unreadable: Vec<Unreadable>,
+    /// Documents of both kinds.
+    pub(in crate::cli) checked: usize,
+}
+
+/// An object and the document that it stands in.
+#[derive(Debug)]
+pub(in crate::cli) struct Judged<T> {
+    /// With defaults filled in.
+    pub(in crate::cli) spec: T,
+    /// Where it stands.
+    pub(in crate::cli) document: Document,
+    /// A definition that can be run.
+    pub(in crate::cli) compiled: Option<Definition>,
+}
+
+impl<T> Judged<T> {
+    /// The name of the object.
+    pub(in crate::cli) fn name(&self) -> &str {
+        self.document.metadata("name")
+    }
+}
+
+impl Verdict {
+    /// Whether something is refused.
+    pub(in crate::cli) fn has_mistakes(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity == Severity::Mistake)
+    }
+
+    /// The definition of a run, where it is among the manifests: of its namespace, as far as both name one.
+    pub(in crate::cli) fn definition_of(&self, run: &Judged<SagaRunSpec>) -> Option<&Judged<SagaDefinitionSpec>> {
+        let namespace = run.document.metadata("namespace");
+        self.definitions.iter().find(|definition| {
+            let own = definition.document.metadata("namespace");
+            definition.name() == run.spec.definition_ref.name
+                && (own == namespace || own.is_empty() || namespace.is_empty())
+        })
+    }
+}
+
+/// Judges documents.
+pub(in crate::cli) fn judge(documents: Vec<Document>, unreadable: Vec<Unreadable>) -> Result<Verdict, SchemaError> {
+    let schemas = Schema::all()?;
+    let mut verdict = Verdict { unreadable, ..Verdict::default() };
+    for document in documents {
+        match schema(&schemas, &document) {
+            Ok(Some((kind, schema))) => {
+                verdict.checked += 1;
+                if kind == "SagaRun" {
+                    verdict.run(schema, document);
+                } else {
+                    verdict.definition(schema, document);
+                }
+            }
+            Ok(None) => {}
+            Err(foreign) => verdict.unreadable.push(foreign),
+        }
+    }
+    verdict.inputs();
+    verdict.findings.sort_by(|a, b| (&a.file, a.line, &a.field).cmp(&(&b.file, b.line, &b.field)));
+    Ok(verdict)
+}
+
+/// The schema of a document; none for a Secret, which other commands read.
+fn schema<'a>(
+    schemas: &'a [(String, Schema)],
+    document: &Document,
+) -> Result<Option<(&'a str, &'a Schema)>, Unreadable> {
+    let version = document.value["apiVersion"].as_str().unwrap_or_default();
+    let kind = document.value["kind"].as_str().unwrap_or_default();
+    let known = schemas.iter().find(|(known, _)| known == kind);
+    match known {
+        Some((kind, schema)) if version == format!("{GROUP}/{VERSION}") => Ok(Some((kind.as_str(), schema))),
+        Some(_) | None if (version, kind) == ("v1", "Secret") => Ok(None),
+        Some(_) | None => {
+            let found = format!("apiVersion {version:?} and kind {kind:?}");
+            let message = format!("failed to use the document: it has {found}, not {GROUP}/{VERSION} and a kind of it");
+            Err(Unreadable { file: document.file.clone(), line: Some(document.line), message })
+        }
+    }
+}
+
+impl Verdict {
+    fn definition(&mut self, schema: &Schema, document: Document) {
+        let Some((spec, mistakes)) = self.shape::<SagaDefinitionSpec>(schema, &document) else { return };
+        let compiled = match Definition::compile(&spec, "check") {
+            Ok(compiled) => Some(compiled),
+            Err(problems) => {
+                for problem in narrowed(&spec, problems) {
+                    // The core states the bounds again, for objects older than a rule: said once is enough.
+                    let again = |mistake: &Mistake| {
+                        problem.field.starts_with(&mistake.field) || mistake.field.starts_with(&problem.field)
+                    };
+                    let graph = problem.reason == Reason::InvalidGraph && !mistakes.is_empty();
+                    if !graph && !mistakes.iter().any(again) {
+                        let reason = problem.reason.as_str();
+                        self.findings.push(Finding::mistake(&document, &problem.field, reason, problem.message));
+                    }
+                }
+                None
+            }
+        };
+        for warning in saga::warnings(&spec) {
+            self.findings.push(Finding::warning(&document, &warning.field, "Warning", warning.message));
+        }
+        let compiled = compiled.filter(|_| mistakes.is_empty());
+        self.definitions.push(Judged { spec, document, compiled });
+    }
+
+    fn run(&mut self, schema: &Schema, document: Document) {
+        let Some((spec, _)) = self.shape::<SagaRunSpec>(schema, &document) else { return };
+        for warning in saga::input_warnings(&spec.input) {
+            self.findings.push(Finding::warning(&document, &warning.field, "Warning", warning.message));
+        }
+        self.runs.push(Judged { spec, document, compiled: None });
+    }
+
+    /// What the API server says; the object, if its types are right.
+    fn shape<T: DeserializeOwned>(&mut self, schema: &Schema, document: &Document) -> Option<(T, Vec<Mistake>)> {
+        for (field, message) in &document.doubts {
+            self.findings.push(Finding::warning(document, field, "Warning", message.clone()));
+        }
+        let mut object = document.value.clone();
+        let mistakes = schema.judge(&mut object);
+        for Mistake { field, message } in &mistakes {
+            self.findings.push(Finding::mistake(document, field, "Invalid", message.clone()));
+        }
+        match serde_json::from_value(object["spec"].take()) {
+            Ok(spec) => Some((spec, mistakes)),
+            Err(error) => {
+                if mistakes.is_empty() {
+                    self.findings.push(Finding::mistake(document, "spec", "Invalid", error.to_string()));
+                }
+                None
+            }
+        }
+    }
+
+    /// Checks the inputs of runs whose definitions are there.
+    fn inputs(&mut self) {
+        let mut found = Vec::new();
+        for run in &self.runs {
+            let Some(definition) = self.definition_of(run) else {
+                let name = &run.spec.definition_ref.name;
+                let message = format!("the definition {name:?} is not among the manifests: the input was not checked");
+                found.push(Finding::warning(&run.document, "spec.definitionRef.name", "Warning", message));
+                continue;
+            };
+            let Some(compiled) = &definition.compiled else { continue };
+            if let Err(message) = compiled.check_input(&Value::Object(run.spec.input.clone())) {
+                let reason = Reason::InvalidInput.as_str();
+                found.push(Finding::mistake(&run.document, &input_field(&message, run), reason, message));
+            }
+        }
+        self.findings.append(&mut found);
+    }
+}
+
+/// The member of the input that a message is about, from its JSON Pointer.
+fn input_field(message: &str, run: &Judged<SagaRunSpec>) -> String {
+    let pointer = message.split('\'').nth(1).filter(|pointer| pointer.len() > 1 && pointer.starts_with('/'));
+    let input = Value::Object(run.spec.input.clone());
+    let below = pointer.map(|pointer| super::schema::path_of(&input, pointer)).unwrap_or_default();
+    if below.is_empty() || below.starts_with('[') {
+        format!("spec.input{below}")
+    } else {
+        format!("spec.input.{below}")
+    }
+}

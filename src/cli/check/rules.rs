@@ -1,0 +1,111 @@
+//! The admission rules of the CRDs, evaluated here by the same text.
+//!
+//! # Caveats
+//! Rules about a change (`oldSelf`) say nothing about a manifest. The rules are our own, so the evaluator that needs no
+//! bounds is good enough; one that it cannot evaluate is reported, and the tests allow none.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cel::extractors::This;
+use cel::{Context, Program};
+use serde_json::Value;
+
+use super::document::member;
+use super::schema::Mistake;
+
+/// Without optimisation the parser needs that much for the longest rule.
+const STACK: usize = 64 << 20;
+
+/// Adds what the rules of `schema` refuse in `value` and below. Where the `shape` is wrong already, a rule that cannot
+/// be evaluated says nothing.
+pub(super) fn check(schema: &Value, value: &Value, path: &str, shape: bool, mistakes: &mut Vec<Mistake>) {
+    stacker::grow(STACK, || Walk { shape, mistakes }.walk(schema, value, path));
+}
+
+struct Walk<'a> {
+    shape: bool,
+    mistakes: &'a mut Vec<Mistake>,
+}
+
+impl Walk<'_> {
+    fn walk(&mut self, schema: &Value, value: &Value, path: &str) {
+        for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
+            self.rule(rule, value, path);
+        }
+        match value {
+            Value::Object(members) => {
+                for (name, value) in members {
+                    self.walk(&schema["properties"][name], value, &member(path, name));
+                }
+            }
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.walk(&schema["items"], item, &format!("{path}[{index}]"));
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    fn rule(&mut self, rule: &Value, value: &Value, path: &str) {
+        let text = rule["rule"].as_str().unwrap_or_default();
+        if text.contains("oldSelf") {
+            return;
+        }
+        let field = format!("{path}{}", rule["fieldPath"].as_str().unwrap_or_default());
+        let message = match holds(text, value) {
+            Ok(true) => return,
+            Ok(false) => refusal(rule, value),
+            Err(_) if !self.shape => return,
+            Err(error) => format!("failed to evaluate the rule `{text}`: {error}"),
+        };
+        self.mistakes.push(Mistake { field, message });
+    }
+}
+
+/// As the API server files it.
+fn refusal(rule: &Value, value: &Value) -> String {
+    let message = rule["message"].as_str().or_else(|| rule["rule"].as_str()).unwrap_or_default();
+    match rule["reason"].as_str() {
+        Some("FieldValueRequired") => format!("Required value: {message}"),
+        Some("FieldValueForbidden") => format!("Forbidden: {message}"),
+        Some(_) | None => match value {
+            Value::Object(_) | Value::Array(_) => format!("Invalid value: {message}"),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                format!("Invalid value: {value}: {message}")
+            }
+        },
+    }
+}
+
+fn holds(rule: &str, value: &Value) -> Result<bool, String> {
+    let program = Program::compile(rule).map_err(|error| error.to_string())?;
+    let mut context = Context::default();
+    // Kubernetes' own, which CEL lacks.
+    context.add_function("lowerAscii", |This(text): This<Arc<String>>| text.to_ascii_lowercase());
+    context.add_variable_from_value("self", converted(value));
+    match program.execute(&context) {
+        Ok(cel::Value::Bool(holds)) => Ok(holds),
+        Ok(_) => Err("it gives no bool".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Whole numbers are ints, as the API server has them.
+fn converted(value: &Value) -> cel::Value {
+    match value {
+        Value::Null => cel::Value::Null,
+        Value::Bool(value) => cel::Value::Bool(*value),
+        Value::Number(number) => number
+            .as_i64()
+            .map(cel::Value::Int)
+            .or_else(|| number.as_u64().map(cel::Value::UInt))
+            .unwrap_or_else(|| cel::Value::Float(number.as_f64().unwrap_or_default())),
+        Value::String(text) => text.as_str().into(),
+        Value::Array(items) => items.iter().map(converted).collect::<Vec<_>>().into(),
+        Value::Object(members) => {
+            members.iter().map(|(key, member)| (key.clone(), converted(member))).collect::<HashMap<_, _>>().into()
+        }
+    }
+}
