@@ -2,6 +2,7 @@
 //!
 //! Adding one: a module with a `Command` (clap) and a `run`, a line in [`Command`] and a line in [`dispatch`].
 
+mod bench;
 mod cluster;
 mod files;
 mod generate;
@@ -38,6 +39,8 @@ enum Command {
     Cluster(cluster::Command),
     /// Every check of the project; the last line says how many passed and failed
     Test(test::Command),
+    /// How fast sagas go, and what they cost
+    Bench(bench::Command),
     /// Write the files that are made from the code, or check that they are up to date
     Generate(generate::Command),
 }
@@ -46,6 +49,7 @@ fn dispatch(command: Command) -> Outcome {
     match command {
         Command::Cluster(command) => cluster::run(command).map_err(Box::from),
         Command::Test(command) => test::run(&command).map_err(Box::from),
+        Command::Bench(command) => bench::run(&command).map_err(Box::from),
         Command::Generate(command) => generate::run(&command).map_err(Box::from),
     }
 }
