@@ -63,9 +63,8 @@ impl Shop {
 
     /// Creates a definition or a run.
     pub(crate) async fn create(&self, object: &Value) {
-        if let Err(refusal) = strict::create(&self.client, &self.namespace, object, Fate::Stored).await {
-            panic!("{}", errors(&refusal));
-        }
+        let created = strict::create(&self.client, &self.namespace, object, Fate::Stored).await;
+        assert!(created.is_ok(), "{}", created.err().map(|refusal| errors(&refusal)).unwrap_or_default());
     }
 
     /// Creates a definition with this spec and waits until it is Ready.
@@ -224,9 +223,9 @@ where
     loop {
         match look().await {
             Ok(found) => return found,
-            Err(last) if tokio::time::Instant::now() > deadline => panic!("not within {PATIENCE:?}: {what}\n{last}"),
-            Err(_) => tokio::time::sleep(LOOK).await,
+            Err(last) => assert!(tokio::time::Instant::now() < deadline, "not within {PATIENCE:?}: {what}\n{last}"),
         }
+        tokio::time::sleep(LOOK).await;
     }
 }
 
