@@ -10,7 +10,7 @@ use super::Ports;
 use super::decide::{Driven, Stop};
 use crate::clock::Clock;
 use crate::engine::calls::Calls;
-use crate::journal::{Journal, JournalError, Loaded};
+use crate::journal::{Journal, JournalError, Loaded, Version};
 use crate::saga::{Event, Owner, Plan, State, Unready};
 
 /// Runs taken up by this process so far, each with an empty memory.
@@ -27,18 +27,21 @@ const LOOK_FOR_REVISION: Duration = Duration::from_secs(60);
 pub(super) type Inbox = watch::Receiver<Option<Loaded>>;
 
 /// Drives a run until it ended, or is gone, or cannot be helped by this process. `inbox` always holds the newest reading.
-pub(super) async fn drive<E: Ports>(engine: Arc<E>, mut inbox: Inbox) -> Inbox {
-    let Some(first) = inbox.borrow_and_update().clone() else { return inbox };
+///
+/// Returns the version that was let go, if one was: a reading of it, or of an older one, is no news.
+pub(super) async fn drive<E: Ports>(engine: Arc<E>, mut inbox: Inbox) -> (Inbox, Option<Version>) {
+    let Some(first) = inbox.borrow_and_update().clone() else { return (inbox, None) };
     let mut run = Driven::new(engine, &first);
     let outcome = run.live(first, &mut inbox).await;
     match outcome {
-        Ok(()) | Err(Stop::Gone) => {}
+        Ok(()) => return (inbox, run.state.stored.end.is_some().then_some(run.version)),
+        Err(Stop::Gone) => {}
         Err(Stop::Invalid(error)) => tracing::error!(
             namespace = %run.run.namespace, run = %run.run.name, %error,
             "the run is left alone until it changes"
         ),
     }
-    inbox
+    (inbox, None)
 }
 
 impl<E: Ports> Driven<E> {

@@ -97,8 +97,9 @@ async fn look_after<E: Ports>(engine: Arc<E>, inboxes: Inboxes, uid: String, rec
     let mut receiver = receiver;
     loop {
         // In a task of its own: a panic ends this run's task, not the process and not another run.
-        receiver = match tokio::spawn(drive(engine.clone(), receiver)).await {
-            Ok(receiver) => receiver,
+        let released;
+        (receiver, released) = match tokio::spawn(drive(engine.clone(), receiver)).await {
+            Ok(driven) => driven,
             Err(error) => {
                 tracing::error!(uid, %error, "the task of a run failed; the run is taken up when it is read again");
                 inboxes.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid);
@@ -106,8 +107,10 @@ async fn look_after<E: Ports>(engine: Arc<E>, inboxes: Inboxes, uid: String, rec
             }
         };
         let mut inboxes = inboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        // The echo of the last write, from before the finalizer went, would be driven for nothing.
+        let is_echo = |read: &Loaded| released.as_ref().is_some_and(|at| read.version.newer_than(at) == Some(false));
         let news = receiver.has_changed().unwrap_or(false)
-            && receiver.borrow_and_update().as_ref().is_some_and(|read| !rests(read));
+            && receiver.borrow_and_update().as_ref().is_some_and(|read| !rests(read) && !is_echo(read));
         if !news {
             inboxes.remove(&uid);
             return;
