@@ -76,6 +76,9 @@ async fn play(story: &Story, point: Point) -> Vec<Seen> {
         Point::Never => None,
         Point::Run(..) | Point::Definition(..) => {
             first.gone().await;
+            let left = shop.runs.get("order").await.expect("there");
+            let account = account(&shop, &left);
+            assert!(account.ahead_of(&left).is_empty(), "{point:?}: {:#?}\n{:#?}", left.status, account.entries);
             Some(shop.operator())
         }
         Point::Wire(..) => {

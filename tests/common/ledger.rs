@@ -73,6 +73,13 @@ impl Account {
         found
     }
 
+    /// Requests that were decided later than anything stored: sent before they were stored.
+    pub(crate) fn ahead_of(&self, run: &SagaRun) -> Vec<&Entry> {
+        let journal = run.status.as_ref().and_then(|status| status.journal.as_ref());
+        let stored = journal.and_then(|journal| u64::try_from(journal.fence).ok());
+        self.entries.iter().filter(|entry| entry.call.fence > stored).collect()
+    }
+
     /// Fails with the whole account when something that holds of every history does not, or another effect stands.
     pub(crate) fn check(&self, ended: &SagaRun, standing: &[&str]) {
         self.check_both(Some(ended), standing);
