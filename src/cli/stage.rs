@@ -6,11 +6,11 @@ use super::board::Board;
 use super::timeline::Timeline;
 use crate::api::{SagaDefinitionSpec, SagaRunSpec};
 use crate::clock::Clock;
-use crate::engine::{Engine, Fleet};
+use crate::engine::{Definitions as _, Engine, Fleet};
 use crate::journal::Loaded;
-use crate::journal::local::{LocalError, LocalJournal};
+use crate::journal::local::{LocalError, LocalJournal, NAMESPACE};
 use crate::participant::{HttpError, HttpOptions, HttpParticipant, Policy, StaticCredentials};
-use crate::saga::{Holder, Owner, Stored, Tenure};
+use crate::saga::{Holder, Owner, Stored, Tenure, Unready};
 
 type Witnesses = (Arc<Board>, Arc<Timeline>);
 type LocalEngine = Engine<LocalJournal, HttpParticipant, LocalJournal, Witnesses>;
@@ -18,7 +18,7 @@ type LocalEngine = Engine<LocalJournal, HttpParticipant, LocalJournal, Witnesses
 /// Runs sagas of one state file, and shows what happens.
 pub(super) struct Stage {
     journal: LocalJournal,
-    fleet: Fleet<LocalEngine>,
+    engine: Arc<LocalEngine>,
     board: Arc<Board>,
 }
 
@@ -43,7 +43,7 @@ impl Stage {
             owner: Owner { id: Holder::process(uuid::Uuid::new_v4().as_u128()), tenure: Tenure::Exclusive },
             drain: tokio_util::sync::CancellationToken::new(),
         };
-        Ok(Self { journal, fleet: Fleet::new(Arc::new(engine)), board })
+        Ok(Self { journal, engine: Arc::new(engine), board })
     }
 
     /// Stores a definition.
@@ -61,14 +61,27 @@ impl Stage {
         self.journal.unfinished()
     }
 
-    /// Drives runs until each of them ended or needs a person.
+    /// Whether no definition of that name was ever stored.
+    pub(super) async fn lacks(&self, definition: &str) -> bool {
+        matches!(self.journal.current(NAMESPACE, definition).await, Err(Unready::NotFound))
+    }
+
+    /// Drives runs side by side until each of them ended or needs a person.
     pub(super) async fn drive(&self, runs: Vec<Loaded>) {
-        let uids: Vec<String> = runs.iter().map(|run| run.run.uid.clone()).collect();
-        for run in runs {
-            self.board.put(&run.run, &run.stored);
-            self.fleet.offer(run);
+        futures::future::join_all(runs.into_iter().map(|run| self.drive_one(run))).await;
+    }
+
+    /// A fleet of its own tells when nobody drives the run any more: it ended and was let go, or it was left alone because
+    /// of something that is in the log. A command must not wait for it then.
+    async fn drive_one(&self, run: Loaded) {
+        let (uid, generation) = (run.run.uid.clone(), run.wishes.generation);
+        self.board.put(&run.run, &run.stored);
+        let fleet = Fleet::new(self.engine.clone());
+        fleet.offer(run);
+        tokio::select! {
+            () = fleet.idle() => {}
+            () = self.board.stuck(&uid, generation) => {}
         }
-        self.board.settled(&uids).await;
     }
 
     /// Where a run stands.

@@ -3,6 +3,7 @@
 use super::key::CallId;
 use super::mode::Mode;
 use super::note::{Level, Occasion};
+use super::plan::Unready;
 use super::state::{End, Failure, Phase};
 use super::text;
 use super::turn::{Attempt, Turn};
@@ -45,6 +46,10 @@ impl Turn<'_> {
             return;
         }
         if let Err(unready) = &self.plan.definition {
+            if !matches!(unready, Unready::RevisionNotFound(_)) {
+                // It could not be read this time: nobody said that it is gone. Looked for again.
+                return;
+            }
             if !self.state.stored.revision_lost {
                 let text = text::sentence(unready);
                 self.note(Level::Warning, Occasion::RevisionGone, text);

@@ -29,6 +29,9 @@ pub enum RecordError {
         /// What was found.
         value: String,
     },
+    /// Not of the form that this version knows.
+    #[error("failed to read the run: {0}")]
+    Undecodable(String),
     /// An intent of a step that is not in `steps`.
     #[error("failed to read `status.journal.inFlight`: there is no step '{0}' in `status.steps`")]
     Orphan(String),

@@ -37,6 +37,8 @@ pub(super) enum RunError {
     Kind(&'static str, String),
     #[error(transparent)]
     Http(#[from] HttpError),
+    #[error("failed to watch {0}: the watch ended; see the log above")]
+    Ended(&'static str),
     #[error("failed to listen for signals: {0}")]
     Signals(#[from] std::io::Error),
 }
@@ -71,12 +73,21 @@ impl Run {
         let fleet = Fleet::new(engine.clone());
         let watch =
             RunWatch { client: clients.read.clone(), namespace, fleet: fleet.clone(), changes: definitions.changes() };
-        tokio::spawn(publisher.run(clients.read.clone()));
-        let definitions = tokio::spawn(definitions.run(shutdown.clone()));
-        let watch = tokio::spawn(watch.run(runs));
+        // Through the client that repeats nothing: an Event is not worth a second try.
+        tokio::spawn(publisher.run(clients.write.clone()));
+        let mut definitions = tokio::spawn(definitions.run(shutdown.clone()));
+        let mut watch = tokio::spawn(watch.run(runs));
         tracing::info!(holder = engine.owner.id.as_str(), version = env!("CARGO_PKG_VERSION"), "the operator is up");
 
-        signal().await?;
+        // A watch that ended would leave a process that looks well and does nothing.
+        let part_ended = tokio::select! {
+            asked = signal() => { asked?; None }
+            _ = &mut definitions => Some("definitions"),
+            _ = &mut watch => Some("runs"),
+        };
+        if let Some(part) = part_ended {
+            return Err(RunError::Ended(part));
+        }
         tracing::info!("asked to end: nothing new is sent; calls on the wire are awaited");
         watch.abort();
         shutdown.cancel();

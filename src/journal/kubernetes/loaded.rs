@@ -45,7 +45,7 @@ pub(super) fn decoded(mut object: Value) -> Result<Loaded, JournalError> {
 
 /// The object, not the operator, is at fault.
 pub(super) fn undecodable(part: &str, error: impl ToString) -> JournalError {
-    RecordError::Unknown { field: "*", value: format!("{part}: {}", error.to_string()) }.into()
+    RecordError::Undecodable(format!("`{part}`: {}", error.to_string())).into()
 }
 
 #[cfg(test)]
