@@ -29,7 +29,7 @@ use super::definitions::Changed;
 use super::retention;
 use crate::api::SagaRun;
 use crate::engine::{Fleet, Ports};
-use crate::journal::kubernetes::loaded;
+use crate::journal::kubernetes::{KubernetesJournal, loaded};
 
 /// A watch is renewed this often, so that one that died without a word is noticed.
 const WATCH_TIMEOUT_SECONDS: u32 = 55;
@@ -51,7 +51,7 @@ pub struct RunWatch<E> {
     pub changes: broadcast::Receiver<Changed>,
 }
 
-impl<E: Ports> RunWatch<E> {
+impl<E: Ports<Journal = KubernetesJournal>> RunWatch<E> {
     fn api<K>(&self) -> Api<K>
     where
         K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
@@ -102,6 +102,10 @@ impl<E: Ports> RunWatch<E> {
         }
     }
 
+    fn journal(&self) -> &KubernetesJournal {
+        &self.fleet.engine().engine().journal
+    }
+
     fn seen(&self, run: &Guarded, finished: &mut Finished) {
         let Ok(decoded) = &run.0 else {
             let (namespace, name) = (run.namespace().unwrap_or_default(), run.name_any());
@@ -114,6 +118,7 @@ impl<E: Ports> RunWatch<E> {
             );
             return;
         };
+        self.journal().noticed(decoded);
         match loaded(decoded) {
             Ok(read) => self.fleet.offer(read),
             Err(error) => tracing::error!(
@@ -128,6 +133,7 @@ impl<E: Ports> RunWatch<E> {
 
     fn deleted(&self, run: &Guarded) {
         let Some(uid) = run.uid() else { return };
+        self.journal().gone(&uid);
         let namespace = run.namespace().unwrap_or_default();
         self.fleet.gone(&crate::saga::Identity { namespace, name: run.name_any(), uid });
     }
