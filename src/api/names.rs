@@ -80,4 +80,9 @@ pub mod header {
     ];
     /// Nor any header that begins so.
     pub const RESERVED_PREFIX: &str = "saga-";
+
+    /// Whether a definition may not set a header. `name` in lower case.
+    pub fn is_reserved(name: &str) -> bool {
+        RESERVED.contains(&name) || name.starts_with(RESERVED_PREFIX)
+    }
 }

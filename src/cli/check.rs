@@ -28,8 +28,8 @@ pub(super) struct Check {
     manifests: Vec<PathBuf>,
 
     /// How to print what is found.
-    #[arg(short, long, default_value = "text", value_name = "FORMAT")]
-    output: Format,
+    #[arg(short = 'o', long, default_value = "text", value_name = "FORMAT")]
+    format: Format,
 }
 
 /// How to print.
@@ -56,7 +56,7 @@ impl Check {
                 return ExitCode::from(2);
             }
         };
-        match self.output {
+        match self.format {
             Format::Text => text(&verdict),
             Format::Json => json(&verdict),
         }

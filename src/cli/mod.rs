@@ -8,12 +8,15 @@ mod local;
 mod logging;
 mod manifest;
 pub mod participants;
+mod plan;
+mod reference;
 mod run;
 mod runtime;
 mod stage;
 mod timeline;
 
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use clap::{Parser, Subcommand};
 
@@ -21,7 +24,7 @@ use clap::{Parser, Subcommand};
 ///
 /// Try it without a cluster: `saga-operator demo`. Run your own sagas on this machine: `saga-operator local FILE...`.
 #[derive(Debug, Parser)]
-#[command(name = "saga-operator", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "saga-operator", version = VERSION.as_str(), propagate_version = true, max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -35,21 +38,27 @@ pub struct Cli {
     log_format: logging::Format,
 }
 
+// What a command says of itself stands at its own type: a comment here would hide it.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the controller in a cluster, or against the one that KUBECONFIG names.
     Run(run::Run),
-    /// Run sagas of manifests on this machine, without a cluster.
     Local(local::Local),
-    /// Watch four sagas succeed, compensate, retry and survive a crash. No cluster is needed.
     Demo(demo::Demo),
-    /// Check manifests without a cluster.
     Check(check::Check),
-    /// Serve the participants of the demo and the examples.
+    Plan(plan::Plan),
     Participants(participants::Participants),
-    /// Print the CustomResourceDefinitions as YAML.
     Crds(crds::Crds),
+    #[command(hide = true)]
+    HelpMarkdown(reference::HelpMarkdown),
+    #[command(hide = true)]
+    ApiMarkdown(reference::ApiMarkdown),
 }
+
+/// The version and, in builds that were told it by `SAGA_COMMIT`, the commit.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let version = env!("CARGO_PKG_VERSION");
+    option_env!("SAGA_COMMIT").map_or_else(|| version.to_owned(), |commit| format!("{version} ({commit})"))
+});
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
@@ -60,6 +69,9 @@ pub fn main() -> ExitCode {
         Command::Demo(demo) => runtime::run(&cli.log, cli.log_format, demo.run()),
         Command::Participants(participants) => runtime::run(&cli.log, cli.log_format, participants.run()),
         Command::Check(check) => check.run(),
+        Command::Plan(plan) => plan.run(),
         Command::Crds(crds) => crds.run(),
+        Command::HelpMarkdown(help) => help.run(),
+        Command::ApiMarkdown(api) => api.run(),
     }
 }

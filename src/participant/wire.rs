@@ -30,24 +30,6 @@ pub(super) struct HeaderError {
     detail: &'static str,
 }
 
-/// Names that are the operator's or the connection's (api.md). Admission refuses them; stored objects may be older.
-const RESERVED: [&str; 14] = [
-    "host",
-    "content-length",
-    "content-type",
-    "transfer-encoding",
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "upgrade",
-    "expect",
-    "idempotency-key",
-    "traceparent",
-    "tracestate",
-];
-
 impl Rendered {
     /// With every header but the definition's own.
     pub(super) fn new(intent: &Intent, target: &Target) -> Result<Self, HeaderError> {
@@ -92,7 +74,8 @@ impl Rendered {
     pub(super) fn add(&mut self, name: &str, value: &[u8]) -> Result<(), HeaderError> {
         let refuse = |detail| HeaderError { name: name.to_owned(), detail };
         let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| refuse("the name is no token"))?;
-        if RESERVED.contains(&parsed.as_str()) || parsed.as_str().starts_with("saga-") {
+        // Admission refuses them; stored objects may be older.
+        if header::is_reserved(parsed.as_str()) {
             return Err(refuse("the name is reserved"));
         }
         let mut value = header_value(name, value)?;

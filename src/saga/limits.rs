@@ -9,26 +9,10 @@ use super::render::MAX_BODY_BYTES;
 use super::set::Steps;
 use crate::api::Reason;
 use crate::api::definition::{Call, Header, Role, SagaDefinitionSpec, Step};
+use crate::api::names::{CEL_KEYWORDS, header};
 
 /// Different Secrets that a definition may name.
 const MAX_SECRETS: usize = 8;
-/// Headers that belong to the transport or to the operator.
-const RESERVED_HEADERS: [&str; 14] = [
-    "host",
-    "content-length",
-    "content-type",
-    "transfer-encoding",
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "upgrade",
-    "expect",
-    "idempotency-key",
-    "traceparent",
-    "tracestate",
-];
 
 /// Every broken bound, in the order of the fields.
 pub(super) fn check(spec: &SagaDefinitionSpec) -> Vec<Problem> {
@@ -148,7 +132,7 @@ fn header_mistake(header: &Header, seen: &mut BTreeSet<String>) -> Option<String
     if name.is_empty() || name.len() > 64 || !name.bytes().all(token) {
         return Some("must be a token of at most 64 characters (RFC 9110)".to_owned());
     }
-    if RESERVED_HEADERS.contains(&name.as_str()) || name.starts_with("saga-") {
+    if header::is_reserved(&name) {
         return Some(format!("must not be '{}': the operator or the transport sets it", header.name));
     }
     (!seen.insert(name))
@@ -167,35 +151,10 @@ fn check_secrets(spec: &SagaDefinitionSpec, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Words that `steps.<name>` cannot hold (the CEL specification's reserved words and literals).
-const WORDS: [&str; 21] = [
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "false",
-    "for",
-    "function",
-    "if",
-    "import",
-    "in",
-    "let",
-    "loop",
-    "namespace",
-    "null",
-    "package",
-    "return",
-    "true",
-    "var",
-    "void",
-    "while",
-];
-
 fn is_identifier(name: &str) -> bool {
     let mut characters = name.chars();
     characters.next().is_some_and(|first| first.is_ascii_lowercase())
         && characters.all(|rest| rest.is_ascii_alphanumeric())
         && name.len() <= 63
-        && !WORDS.contains(&name)
+        && !CEL_KEYWORDS.contains(&name)
 }

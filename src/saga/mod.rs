@@ -35,6 +35,7 @@ mod note;
 mod outcome;
 mod ownership;
 mod plan;
+pub mod preview;
 mod problem;
 mod record;
 mod render;

@@ -4,4 +4,9 @@
 #![allow(dead_code)]
 
 pub(crate) mod cluster;
+pub(crate) mod ledger;
+pub(crate) mod operator;
+pub(crate) mod proxy;
+pub(crate) mod recorder;
+pub(crate) mod shop;
 pub(crate) mod strict;

@@ -2,7 +2,9 @@
 //!
 //! Adding one: a module with a `Command` (clap) and a `run`, a line in [`Command`] and a line in [`dispatch`].
 
+mod bench;
 mod cluster;
+mod demo_cluster;
 mod files;
 mod generate;
 mod paths;
@@ -38,6 +40,10 @@ enum Command {
     Cluster(cluster::Command),
     /// Every check of the project; the last line says how many passed and failed
     Test(test::Command),
+    /// How fast sagas go, and what they cost
+    Bench(bench::Command),
+    /// Four sagas on a control plane: success, compensation, retries, and the operator killed on the way
+    DemoCluster(demo_cluster::Command),
     /// Write the files that are made from the code, or check that they are up to date
     Generate(generate::Command),
 }
@@ -46,6 +52,8 @@ fn dispatch(command: Command) -> Outcome {
     match command {
         Command::Cluster(command) => cluster::run(command).map_err(Box::from),
         Command::Test(command) => test::run(&command).map_err(Box::from),
+        Command::Bench(command) => bench::run(&command).map_err(Box::from),
+        Command::DemoCluster(command) => demo_cluster::run(&command).map_err(Box::from),
         Command::Generate(command) => generate::run(&command).map_err(Box::from),
     }
 }

@@ -22,7 +22,8 @@ use clap::Subcommand;
 
 use environment::NoKubeconfig;
 pub(crate) use environment::{NAMES as VARIABLE_NAMES, Variables, asks_for_kubeconfig};
-use start::{Durability, Options, StartError};
+pub(crate) use start::Durability;
+use start::{Options, StartError};
 use state::{State, StateError};
 
 use crate::files::{self, FileError};
@@ -143,12 +144,12 @@ pub(crate) struct Borrowed {
 
 impl Borrowed {
     /// The cluster of `KUBECONFIG`, or a new one for this process.
-    pub(crate) fn take(theirs: bool) -> Result<Self, ClusterError> {
+    pub(crate) fn take(theirs: bool, durability: Durability) -> Result<Self, ClusterError> {
         if theirs || asks_for_kubeconfig() {
             return Ok(Self { variables: environment::of_kubeconfig()?, name: None });
         }
         let name = format!("test-{}", std::process::id());
-        let state = up(&Options { name: name.clone(), durability: Durability::NoFsync, owner: Identity::own() })?;
+        let state = up(&Options { name: name.clone(), durability, owner: Identity::own() })?;
         Ok(Self { variables: environment::of(&state), name: Some(name) })
     }
 }

@@ -13,7 +13,7 @@ use std::time::Instant;
 use clap::ValueEnum;
 
 use self::count::Counter;
-use crate::cluster::{self, Borrowed};
+use crate::cluster::{self, Borrowed, Durability};
 use crate::signals;
 use crate::stream::{self, StreamError};
 
@@ -116,7 +116,7 @@ fn tests(tally: &mut Tally, command: &Command) {
     let mut borrowed = None;
     if !command.no_cluster {
         tally.run("control plane", || {
-            borrowed = Some(Borrowed::take(command.kubeconfig)?);
+            borrowed = Some(Borrowed::take(command.kubeconfig, Durability::NoFsync)?);
             Ok(true)
         });
     }

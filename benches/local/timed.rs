@@ -1,7 +1,6 @@
-//! The participant of the benchmark, and a clock around calls to it.
+//! A clock around calls.
 
 use std::collections::HashMap;
-use std::process::Stdio;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -9,29 +8,6 @@ use saga_operator::api::run::Direction;
 use saga_operator::journal::Persisted;
 use saga_operator::participant::Participant;
 use saga_operator::saga::{Answer, Intent};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
-
-/// A process that answers at once.
-pub(crate) struct Noop {
-    pub(crate) url: String,
-    _process: Child,
-}
-
-impl Noop {
-    pub(crate) async fn start() -> Result<Self, String> {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_saga-operator"))
-            .args(["participants", "--listen", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| format!("failed to start the participant: {error}"))?;
-        let output = process.stdout.take().ok_or("the participant has no output")?;
-        let line = BufReader::new(output).lines().next_line().await.map_err(|error| error.to_string())?;
-        let url = line.as_deref().and_then(|line| line.split_whitespace().last()).map(str::to_owned);
-        Ok(Self { url: url.ok_or("the participant did not say where it listens")?, _process: process })
-    }
-}
 
 /// Notes when a refusal arrived and when the first compensation of the same run left.
 pub(crate) struct Timed<P> {
@@ -45,9 +21,11 @@ impl<P> Timed<P> {
         Self { inner, refused: Mutex::default(), waits: Mutex::default() }
     }
 
-    /// From refusals to first compensations.
+    /// From refusals to first compensations; sorted.
     pub(crate) fn first_undo(&self) -> Vec<Duration> {
-        self.waits.lock().map(|waits| waits.clone()).unwrap_or_default()
+        let mut waits = self.waits.lock().map(|waits| waits.clone()).unwrap_or_default();
+        waits.sort();
+        waits
     }
 }
 

@@ -1,0 +1,268 @@
+//! A reverse proxy before the API server, which can lose, refuse and forge what passes.
+//!
+//! Plain HTTP towards the operator; TLS and the operator's token towards the API server. Watches pass as they come.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::operator::Access;
+
+type Upstream = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+type Answer = Response<UnsyncBoxBody<Bytes, hyper::Error>>;
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Time for an answer to get from a socket's buffer into the operator's hands.
+const PASSED: Duration = Duration::from_millis(3);
+
+/// A request of the operator.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    /// From 0, among all requests.
+    pub(crate) number: usize,
+    pub(crate) method: String,
+    /// Without the query.
+    pub(crate) path: String,
+    pub(crate) query: String,
+    pub(crate) body: Bytes,
+    /// What the operator was answered; `None`: nothing.
+    pub(crate) status: Option<u16>,
+}
+
+impl Seen {
+    /// A write that is stored on a run.
+    pub(crate) fn is_run_write(&self) -> bool {
+        self.method != "GET" && self.path.contains("/sagaruns/")
+    }
+
+    /// A write that is stored, Events apart.
+    pub(crate) fn is_write(&self) -> bool {
+        self.method != "GET" && !self.path.ends_with("/events") && !self.path.contains("/events/")
+    }
+
+    /// A read of exactly one run.
+    pub(crate) fn is_run_read(&self) -> bool {
+        self.method == "GET" && self.path.contains("/sagaruns/")
+    }
+
+    /// The body.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+}
+
+/// Where a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The operator sent it; the API server does not know of it.
+    Asked,
+    /// The API server answered; the operator does not know of it.
+    Answered,
+    /// The operator has the answer. What the hook says is of no more use.
+    Passed,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Pass,
+    /// The operator gets this answer.
+    Answer(u16),
+    /// The operator gets none.
+    Drop,
+}
+
+type Hook = Arc<dyn Fn(&Seen, Stage) -> Verdict + Send + Sync>;
+
+/// The proxy; it ends when dropped.
+pub(crate) struct Proxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+struct Shared {
+    access: Access,
+    upstream: Upstream,
+    hook: Mutex<Option<Hook>>,
+    seen: Mutex<Vec<Seen>>,
+}
+
+impl Proxy {
+    pub(crate) async fn start(access: &Access) -> Self {
+        let mut roots = rustls::RootCertStore::empty();
+        for authority in &access.authorities {
+            roots.add(authority.clone().into()).expect("a certificate");
+        }
+        let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let connector = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1();
+        let upstream = Client::builder(TokioExecutor::new()).build(connector.build());
+        let shared = Shared { access: access.clone(), upstream, hook: Mutex::default(), seen: Mutex::default() };
+        let shared = Arc::new(shared);
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let server = tokio::spawn(serve(listener, shared.clone()));
+        Self { address, shared, server }
+    }
+
+    /// `http://HOST:PORT`
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// From now on this hook is asked at every stage of every request.
+    pub(crate) fn hook(&self, hook: impl Fn(&Seen, Stage) -> Verdict + Send + Sync + 'static) {
+        *self.shared.hook.lock().expect("not poisoned") = Some(Arc::new(hook));
+    }
+
+    /// From now on everything passes.
+    pub(crate) fn unhook(&self) {
+        *self.shared.hook.lock().expect("not poisoned") = None;
+    }
+
+    /// All requests so far, in order.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.shared.seen.lock().expect("not poisoned").clone()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    // With the proxy its connections end.
+    let mut connections = tokio::task::JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let shared = shared.clone();
+        connections.spawn(async move {
+            let service = hyper::service::service_fn(move |request| handle(shared.clone(), request));
+            // A dropped connection is what some tests want.
+            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answer, Failure> {
+    let (parts, body) = request.into_parts();
+    let mut seen = Seen {
+        number: 0,
+        method: parts.method.to_string(),
+        path: parts.uri.path().to_owned(),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        body: body.collect().await?.to_bytes(),
+        status: None,
+    };
+    {
+        let mut all = shared.seen.lock().expect("not poisoned");
+        seen.number = all.len();
+        all.push(seen.clone());
+    }
+    match shared.ask(&seen, Stage::Asked) {
+        Verdict::Pass => {}
+        Verdict::Answer(status) => return Ok(shared.forged(&seen, status)),
+        Verdict::Drop => return Err("the request is lost".into()),
+    }
+    let target = format!("{}{}", shared.access.server, parts.uri);
+    let mut forwarded = Request::builder().method(parts.method).uri(target);
+    for (name, value) in &parts.headers {
+        if ![header::HOST, header::AUTHORIZATION, header::CONTENT_LENGTH].contains(name) {
+            forwarded = forwarded.header(name, value);
+        }
+    }
+    let forwarded = forwarded.header(header::AUTHORIZATION, format!("Bearer {}", shared.access.token));
+    let answer = shared.upstream.request(forwarded.body(Full::new(seen.body.clone()))?).await?;
+    let (parts, body) = answer.into_parts();
+    seen.status = Some(parts.status.as_u16());
+    if seen.query.contains("watch=true") {
+        shared.note(&seen, parts.status.as_u16());
+        return Ok(Response::from_parts(parts, body.boxed_unsync()));
+    }
+    let body = body.collect().await?.to_bytes();
+    match shared.ask(&seen, Stage::Answered) {
+        Verdict::Pass => shared.note(&seen, parts.status.as_u16()),
+        Verdict::Answer(status) => return Ok(shared.forged(&seen, status)),
+        Verdict::Drop => return Err("the answer is lost".into()),
+    }
+    let told = Told { body: Full::new(body), end: Some((shared, seen)) };
+    Ok(Response::from_parts(parts, told.boxed_unsync()))
+}
+
+impl Shared {
+    fn ask(&self, seen: &Seen, stage: Stage) -> Verdict {
+        let hook = self.hook.lock().expect("not poisoned").clone();
+        hook.map_or(Verdict::Pass, |hook| hook(seen, stage))
+    }
+
+    fn note(&self, seen: &Seen, status: u16) {
+        self.seen.lock().expect("not poisoned")[seen.number].status = Some(status);
+    }
+
+    /// An answer in the API server's manner.
+    fn forged(&self, seen: &Seen, status: u16) -> Answer {
+        self.note(seen, status);
+        let text = json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": status,
+            "message": "made up by a test", "reason": if status == 409 { "Conflict" } else { "Timeout" },
+        });
+        let body = Full::new(Bytes::from(text.to_string())).map_err(|never| match never {}).boxed_unsync();
+        let code = StatusCode::from_u16(status).expect("a status code");
+        let answer = Response::builder().status(code).header(header::CONTENT_TYPE, "application/json");
+        answer.body(body).expect("an answer")
+    }
+}
+
+/// A body that tells the hook when it has been passed on.
+struct Told {
+    body: Full<Bytes>,
+    end: Option<(Arc<Shared>, Seen)>,
+}
+
+impl Body for Told {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context).map_err(|never| match never {})
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        let Some((shared, seen)) = self.end.take() else { return };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                tokio::time::sleep(PASSED).await;
+                shared.ask(&seen, Stage::Passed);
+            });
+        }
+    }
+}
