@@ -45,7 +45,7 @@ struct Story {
 
 const FORWARD: Story = Story { run: "run.yaml", requests: 3, lines: 5, code: 0, made: 3, state: EffectState::Done };
 const COMPENSATING: Story =
-    Story { run: "run-undeliverable.yaml", requests: 5, lines: 7, code: 1, made: 2, state: EffectState::Undone };
+    Story { run: "run-undeliverable.yaml", requests: 5, lines: 8, code: 1, made: 2, state: EffectState::Undone };
 
 /// Stands before the services and tells when a request is at its moment. The request is held from then on.
 struct Gate {

@@ -1,9 +1,11 @@
 //! Input that cannot be used: exit status 2, and a message that says what to do.
 
 use saga_operator::cli::participants::DemoServices;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
-use crate::support::{Desk, Server, definition, end, local, operator, run, saga, signal, start};
+use crate::support::{Desk, Server, definition, end, local, operator, reply, run, saga, signal, start, within};
 use crate::{CHECKOUT, hang, step, texts};
 
 #[tokio::test]
@@ -46,8 +48,7 @@ async fn a_foreign_document_is_unusable_and_has_a_line() {
 async fn an_invalid_definition_is_unusable_and_its_field_is_named() {
     let desk = Desk::new();
     let server = Server::answering(200, "").await;
-    let steps = step("pay", server.port, ", outputs: []").replace(", outputs: []", "")
-        + "    outputs: [{name: id, value: \"${steps.nobody.outputs.id}\"}]\n";
+    let steps = step("pay", server.port, "") + "    outputs: [{name: id, value: \"${steps.nobody.outputs.id}\"}]\n";
     let path = desk.file("a.yaml", &saga(&steps, "{}"));
     let said = local(&[&path]).await;
     assert_eq!(said.code, Some(2), "{}", said.out);
@@ -127,7 +128,7 @@ async fn a_file_that_is_no_state_file_is_unusable_and_stays_as_it_is() {
 }
 
 /// The command with files of at most so many blocks, and no signal when they would become larger.
-fn with_little_room(blocks: u32, args: &[&str]) -> Command {
+fn with_little_room(blocks: u64, args: &[&str]) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", &format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"")]);
     command.arg(env!("CARGO_BIN_EXE_saga-operator")).args(args).env_remove("SAGA_LOG").kill_on_drop(true);
@@ -147,4 +148,44 @@ async fn no_room_at_all_is_unusable_and_the_same_command_works_once_there_is_som
     assert_eq!(services.ledger().entries().len(), 0);
     let said = end(start(operator(&command))).await;
     assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{}", said.out);
+}
+
+#[tokio::test]
+async fn a_disk_that_fills_up_is_said_and_the_runs_go_on_once_there_is_room() {
+    const RUNS: usize = 40;
+    let (desk, server) = (Desk::new(), Server::start(|_, _, stream| Box::pin(large(stream))).await);
+    let outputs: String = (0..15).map(|n| format!("    - {{name: o{n}, value: \"${{response.body}}\"}}\n")).collect();
+    let definition = definition(&format!("{}    outputs:\n{outputs}", step("pay", server.port, "")));
+    let orders = |more: &str| {
+        let runs: String = (0..RUNS).map(|n| format!("---\n{}", run(&format!("order-{n}"), "order", more))).collect();
+        format!("{definition}{runs}")
+    };
+    let state = desk.path("state.redb");
+    let suspended = desk.file("suspended.yaml", &orders("  suspend: true\n"));
+    assert_eq!(local(&["--state", &state, &suspended]).await.code, Some(1));
+
+    let resumed = desk.file("resumed.yaml", &orders(""));
+    let command = ["local", "--state", state.as_str(), resumed.as_str()];
+    let blocks = std::fs::metadata(&state).unwrap().len().div_ceil(512);
+    let mut full = start(with_little_room(blocks, &command));
+    let mut said = BufReader::new(full.stderr.take().unwrap()).lines();
+    let complaint = within(said.next_line()).await.unwrap().unwrap();
+    assert!(complaint.contains("no room is left") && complaint.contains(&state), "{complaint}");
+    signal(&full, "INT");
+    let last = within(said.next_line()).await.unwrap().unwrap();
+    assert!(last.contains("the same command goes on"), "{last}");
+    assert_eq!(end(full).await.code, Some(1));
+
+    let said = end(start(operator(&command))).await;
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{}", said.out);
+    let mut keys: Vec<_> =
+        server.seen().iter().map(|request| request.header("idempotency-key").unwrap().to_owned()).collect();
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), RUNS);
+}
+
+/// As much as fits into an output.
+async fn large(stream: TcpStream) {
+    reply(stream, 200, "", format!("\"{}\"", "x".repeat(1000)).into()).await;
 }
