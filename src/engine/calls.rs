@@ -37,15 +37,6 @@ impl Calls {
         }
     }
 
-    /// Whether an attempt is due.
-    pub(super) fn lost(message: &str) -> Answer {
-        Answer::Lost { reason: Reason::Timeout, message: message.to_owned() }
-    }
-
-    fn is_due(&self, now: Monotonic) -> bool {
-        self.scheduled.values().any(|intent| is_due(intent, now))
-    }
-
     /// When the next attempt is due.
     pub(super) fn next_due(&self) -> Option<Monotonic> {
         self.scheduled.values().map(|intent| intent.get().not_before.unwrap_or_default()).min()
