@@ -61,23 +61,21 @@ impl<E: Ports> Driven<E> {
             let turn = saga::step(&self.plan, &self.state, &events, self.now());
             self.take_back(&turn);
             if !turn.changed {
-                self.adopt(turn, Vec::new());
+                self.adopt(turn, Vec::new(), false);
                 return Ok(());
             }
             let Some((landed, wishes)) = self.store(&turn, &mut events, &mut patience).await? else { continue };
             self.version = landed.version.clone();
-            if self.pinned_in_vain(&turn, &landed, afresh).await {
-                self.adopt(turn, Vec::new());
-                events = vec![Event::RevisionGone];
-                if afresh {
-                    patience.pause().await;
-                }
-            } else {
-                self.adopt(turn, landed.intents);
-                events.clear();
-            }
             // The read that showed the write may show a newer spec as well, and nobody will tell of it again.
-            events.extend(wishes.filter(|wishes| self.state.local.wishes.as_ref() != Some(wishes)).map(Event::Wished));
+            let news = wishes.filter(|wishes| turn.state.local.wishes.as_ref() != Some(wishes));
+            let in_vain = self.pinned_in_vain(&turn, &landed, afresh).await;
+            let intents = if in_vain { Vec::new() } else { landed.intents };
+            self.adopt(turn, intents, news.is_some() || self.is_draining());
+            events = if in_vain { vec![Event::RevisionGone] } else { Vec::new() };
+            if in_vain && afresh {
+                patience.pause().await;
+            }
+            events.extend(news.map(Event::Wished));
             if events.is_empty() {
                 return Ok(());
             }
@@ -225,8 +223,9 @@ impl<E: Ports> Driven<E> {
         }
     }
 
-    /// The decision is stored (or changed nothing): it is the state now, and its intents may be sent.
-    fn adopt(&mut self, turn: Transition, intents: Vec<Persisted<Intent>>) {
+    /// The decision is stored (or changed nothing): it is the state now, and its intents may be sent. `wait`: the next
+    /// decision may take them back, so they are only kept.
+    fn adopt(&mut self, turn: Transition, intents: Vec<Persisted<Intent>>, wait: bool) {
         let changed = turn.changed;
         self.state = turn.state;
         self.wake_at = turn.wake_at;
@@ -243,8 +242,7 @@ impl<E: Ports> Driven<E> {
             engine.witness.stored(&self.run, &self.state.stored);
         }
         for intent in intents {
-            // Stored before the process was asked to end, and not sent yet: the next decision takes it back.
-            if intent.get().not_before.is_some() || self.is_draining() {
+            if intent.get().not_before.is_some() || wait {
                 self.calls.schedule(intent);
             } else {
                 self.send(intent);
