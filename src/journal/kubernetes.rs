@@ -28,8 +28,8 @@ mod status;
 use std::time::Duration;
 
 use http::{Request, StatusCode};
-use kube::Resource;
 use kube::api::{GetParams, Patch, PatchParams, PostParams};
+use kube::{Resource, ResourceExt};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
@@ -39,7 +39,7 @@ pub use status::MAX_STATUS_BYTES;
 
 use super::{Draft, Journal, JournalError, Landed, Loaded, Version};
 use crate::api::SagaRun;
-use crate::api::names::CONTROLLER;
+use crate::api::names::{CONTROLLER, RUN_FINALIZER};
 use crate::saga::Identity;
 use count::Counters;
 use exchange::{Answer, exchange};
@@ -76,6 +76,22 @@ impl KubernetesJournal {
     /// Writes that were refused because the run had changed.
     pub fn conflicts(&self) -> u64 {
         self.counters.conflicts()
+    }
+
+    /// Takes note of a run as a watch shows it, so that taking it up costs no read.
+    pub fn noticed(&self, run: &SagaRun) {
+        // One that has our finalizer was taken up before, and one that is known, later than what a watch shows.
+        if let Some(uid) = run.metadata.uid.as_deref()
+            && !run.finalizers().iter().any(|finalizer| finalizer == RUN_FINALIZER)
+            && !run.status.as_ref().is_some_and(|status| status.completion_time.is_some())
+        {
+            self.known.remember_first(uid, || Seen::of_run(run));
+        }
+    }
+
+    /// Forgets a run that is gone.
+    pub fn gone(&self, uid: &str) {
+        self.known.forget(uid);
     }
 
     async fn get(&self, run: &Identity) -> Result<Option<Value>, JournalError> {
@@ -155,14 +171,17 @@ impl Journal for KubernetesJournal {
     }
 
     async fn release(&self, run: &Identity, at: &Version) -> Result<(), JournalError> {
+        if self.known.is_released_after(&run.uid, at) {
+            return Ok(()); // a watch that is behind showed the end once more
+        }
         let Some(seen) = self.metadata_at(run, at).await? else { return Ok(()) };
         if let Some(patch) = seen.without_finalizer() {
             match self.patch_metadata(run, patch).await {
-                Ok(_) | Err(JournalError::Gone) => {}
+                Ok(answer) => drop(self.landed(run, &answer)),
+                Err(JournalError::Gone) => self.known.forget(&run.uid),
                 Err(error) => return Err(error),
             }
         }
-        self.known.forget(&run.uid);
         Ok(())
     }
 }

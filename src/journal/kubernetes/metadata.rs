@@ -7,14 +7,17 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use kube::ResourceExt;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::loaded::undecodable;
+use crate::api::SagaRun;
 use crate::api::names::{DEFINITION_LABEL, RUN_FINALIZER};
 use crate::journal::{JournalError, Version};
 
-/// So many runs are remembered (some 300 bytes each); beyond it all are forgotten, which costs each a read.
+/// So many runs are remembered (some 300 bytes each); beyond it released ones are forgotten, or else all, which costs each
+/// a read.
 const MAX_KNOWN: usize = 16_384;
 /// Longest value of a label.
 const MAX_LABEL: usize = 63;
@@ -59,6 +62,16 @@ impl Seen {
     /// Of an object as read.
     pub(super) fn of(object: &Value) -> Result<Self, JournalError> {
         Object::deserialize(object).map(Self::from).map_err(|error| undecodable("metadata", error))
+    }
+
+    /// Of a run out of a watch. `None`: it lacks a version.
+    pub(super) fn of_run(run: &SagaRun) -> Option<Self> {
+        let labelled = run.labels().contains_key(DEFINITION_LABEL);
+        Some(Self {
+            version: Version(run.resource_version()?),
+            finalizers: run.finalizers().to_vec(),
+            label: (!labelled).then(|| run.spec.definition_ref.name.clone()),
+        })
     }
 
     /// Of the answer to a write: nothing else of it is decoded.
@@ -132,12 +145,27 @@ impl Known {
         self.map().get(uid).filter(|seen| seen.version == *version).cloned()
     }
 
+    /// Whether a version newer than this one was without our finalizer.
+    pub(super) fn is_released_after(&self, uid: &str, version: &Version) -> bool {
+        let released = |seen: &Seen| !seen.is_retained() && seen.version.newer_than(version) == Some(true);
+        self.map().get(uid).is_some_and(released)
+    }
+
     pub(super) fn remember(&self, uid: &str, seen: Seen) {
         let mut map = self.map();
-        if map.len() >= MAX_KNOWN && !map.contains_key(uid) {
-            map.clear();
-        }
+        make_room(&mut map, uid);
         map.insert(uid.to_owned(), seen);
+    }
+
+    /// Remembers it unless something is known that may be newer.
+    pub(super) fn remember_first(&self, uid: &str, seen: impl FnOnce() -> Option<Seen>) {
+        let mut map = self.map();
+        if !map.contains_key(uid)
+            && let Some(seen) = seen()
+        {
+            make_room(&mut map, uid);
+            map.insert(uid.to_owned(), seen);
+        }
     }
 
     pub(super) fn forget(&self, uid: &str) {
@@ -147,6 +175,15 @@ impl Known {
     fn map(&self) -> MutexGuard<'_, HashMap<String, Seen>> {
         // Nothing that holds the lock leaves the map half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn make_room(map: &mut HashMap<String, Seen>, uid: &str) {
+    if map.len() >= MAX_KNOWN && !map.contains_key(uid) {
+        map.retain(|_, seen| seen.is_retained());
+    }
+    if map.len() >= MAX_KNOWN && !map.contains_key(uid) {
+        map.clear();
     }
 }
 
@@ -190,11 +227,41 @@ mod tests {
     fn only_the_very_version_is_remembered_and_only_so_many() {
         let known = Known::default();
         for index in 0..=MAX_KNOWN {
-            known.remember(&index.to_string(), seen(&[], "order"));
+            known.remember(&index.to_string(), seen(&[RUN_FINALIZER], "order"));
         }
         assert_eq!(known.map().len(), 1);
         let last = MAX_KNOWN.to_string();
         assert!(known.at(&last, &Version("7".to_owned())).is_some());
         assert!(known.at(&last, &Version("8".to_owned())).is_none());
+    }
+
+    #[test]
+    fn released_runs_make_room_first() {
+        let known = Known::default();
+        known.remember("active", seen(&[RUN_FINALIZER], "order"));
+        for index in 0..=MAX_KNOWN {
+            known.remember(&index.to_string(), seen(&[], "order"));
+        }
+        assert!(known.at("active", &Version("7".to_owned())).is_some());
+    }
+
+    #[test]
+    fn only_an_older_version_was_released_meanwhile() {
+        let known = Known::default();
+        let version = |number: u32| Version(number.to_string());
+        known.remember("a", seen(&["other.dev/x"], "order"));
+        known.remember("b", seen(&[RUN_FINALIZER], "order"));
+        assert!(known.is_released_after("a", &version(6)));
+        assert!(!known.is_released_after("a", &version(7)) && !known.is_released_after("a", &version(8)));
+        assert!(!known.is_released_after("b", &version(6)) && !known.is_released_after("c", &version(6)));
+    }
+
+    #[test]
+    fn a_watch_replaces_nothing_that_is_known() {
+        let known = Known::default();
+        known.remember_first("a", || Some(seen(&["other.dev/x"], "order")));
+        known.remember_first("a", || Some(seen(&[RUN_FINALIZER], "order")));
+        let kept = known.at("a", &Version("7".to_owned())).expect("known");
+        assert_eq!(kept, seen(&["other.dev/x"], "order"));
     }
 }
