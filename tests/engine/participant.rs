@@ -116,6 +116,15 @@ impl Services {
         if twice {
             says("I1: sent twice");
         }
+        let overtaken = ledger.iter().any(|(who, sent)| {
+            *who == process.name
+                && sent.run.uid == *uid
+                && sent.call.step == intent.call.step
+                && sent.fence > intent.fence
+        });
+        if overtaken {
+            says("I5: its sender sent a later decision of the step before");
+        }
         if known.turned && intent.call.direction == Direction::Forward {
             says("I3: its sender began or saw the turn");
         }
