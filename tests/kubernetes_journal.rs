@@ -9,9 +9,10 @@ mod fixture;
 
 use faulty::Fault;
 use fixture::{Bench, draft, intent};
+use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use saga_operator::journal::kubernetes::{KubernetesJournal, MAX_STATUS_BYTES};
-use saga_operator::journal::{Class, Journal, JournalError};
+use saga_operator::journal::{Class, Journal, JournalError, Version};
 use saga_operator::saga::Fence;
 use serde_json::json;
 
