@@ -202,7 +202,7 @@ fn what_kubectl_would_read_differently_is_a_warning() {
     );
     let said = check(&[&path]);
     assert_eq!(said.code, Some(0), "{}", said.out);
-    assert!(said.out.contains(":19: warning: ") && said.out.contains("put it in quotes"), "{}", said.out);
+    assert!(said.out.contains(":19: warning: ") && said.out.contains("as a boolean"), "{}", said.out);
     assert!(said.out.contains(":20: warning: ") && said.out.contains("`kubectl apply` deletes"), "{}", said.out);
 }
 
@@ -210,7 +210,7 @@ fn what_kubectl_would_read_differently_is_a_warning() {
 fn a_missing_file_is_unusable() {
     let said = check(&["no-such-file.yaml"]);
     assert_eq!(said.code, Some(2));
-    assert!(said.err.starts_with("error: no-such-file.yaml: failed to read: "), "{}", said.err);
+    assert!(said.err.starts_with("error: no-such-file.yaml: there is no such file"), "{}", said.err);
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn what_is_not_yaml_is_unusable_and_has_a_line() {
     let path = file(&directory, "a.yaml", "a: 1\nb: [\n");
     let said = check(&[&path]);
     assert_eq!(said.code, Some(2));
-    assert!(said.err.starts_with(&format!("error: {path}:2: failed to read YAML: ")), "{}", said.err);
+    assert!(said.err.starts_with(&format!("error: {path}:2: ")), "{}", said.err);
 }
 
 #[test]
@@ -258,4 +258,43 @@ fn a_password_in_a_url_is_not_repeated() {
     let said = check(&["examples/invalid/url-with-password.yaml"]);
     assert_eq!(said.code, Some(1));
     assert!(!said.out.contains("shop:"), "{}", said.out);
+}
+
+#[test]
+fn two_objects_of_a_name_are_a_mistake() {
+    let directory = directory();
+    let path = file(&directory, "a.yaml", &format!("{DEFINITION}---\n{DEFINITION}"));
+    let (code, report) = json(&[&path]);
+    assert_eq!(code, Some(1), "{report:#}");
+    let message = report["mistakes"][0]["message"].as_str().unwrap_or_default();
+    assert!(message.contains(&format!("{path}:1 too")), "{report:#}");
+    assert_eq!(report["mistakes"][0]["line"], 14);
+}
+
+#[test]
+fn an_expression_that_a_comment_cuts_short_is_named() {
+    let directory = directory();
+    let text = DEFINITION.replace("\"http://stock.shop.svc/${input.id}\"", "http://stock.shop.svc/${input.id #}");
+    let text = text.replace("action: {http: {", "action:\n      http:\n        ").replace("#}}}\n", "#}\n");
+    let path = file(&directory, "a.yaml", &text);
+    let said = check(&[&path]);
+    assert_eq!(said.code, Some(1), "{}{}", said.out, said.err);
+    assert!(said.out.contains("begins a comment"), "{}", said.out);
+}
+
+#[test]
+fn a_large_definition_full_of_mistakes_is_judged_in_time() {
+    let strings: String = (0..100).map(|n| format!("        k{n}: \"${{nothing + {n}}}\"\n")).collect();
+    let step = |n: usize| {
+        let call = format!("http:\n       url: http://a.b/c\n       body:\n{strings}");
+        format!("  - name: s{n}\n    role: ReadOnly\n    action:\n      {call}")
+    };
+    let head = DEFINITION.split("  - name").next().unwrap_or_default();
+    let text = format!("{head}{}", (0..64).map(step).collect::<String>());
+    let directory = directory();
+    let path = file(&directory, "a.yaml", &text);
+    let begun = std::time::Instant::now();
+    let (code, report) = json(&[&path]);
+    assert_eq!((code, report["mistakes"].as_array().map(Vec::len)), (Some(1), Some(6400)));
+    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
 }

@@ -31,7 +31,7 @@ fn the_pages_are_what_the_code_makes() {
 #[test]
 fn every_command_stands_on_its_page_with_its_exit_status_where_it_has_one() {
     let page = page("cli.md");
-    for command in ["local", "demo", "check", "plan", "participants", "crds"] {
+    for command in ["run", "local", "demo", "check", "plan", "participants", "crds"] {
         assert!(page.contains(&format!("\n## `saga-operator {command}`\n")), "{command}");
     }
     assert!(page.contains("Exit status: 0 nothing is refused"), "the long description is not there");

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use common::ledger::account;
 use common::operator::Operator;
 use common::proxy::{Proxy, Seen, Stage, Verdict};
-use common::shop::{Shop, checkout, definition, good_order, stands, undeliverable_order};
+use common::shop::{Shop, checkout, definition, good_order, hasty, stands, undeliverable_order};
 use futures::StreamExt as _;
 use saga_operator::cli::participants::{Fault, FaultMode};
 use serde_json::Value;
@@ -67,7 +67,7 @@ async fn play(story: &Story, point: Point) -> Vec<Seen> {
             shop.services.faults().set(service, fault);
         }
     }
-    shop.create(&definition("checkout", checkout(&shop.services.base_url()))).await;
+    shop.create(&definition("checkout", hasty(checkout(&shop.services.base_url())))).await;
     if !matches!(point, Point::Definition(..)) {
         shop.ready("checkout").await;
     }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::ledger::account;
-use common::shop::{Shop, checkout, eventually, good_order, has_ended, sequence, stands};
+use common::shop::{Shop, checkout, eventually, good_order, has_ended, hasty, sequence, stands};
 use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, ListParams};
 use saga_operator::api::SagaRun;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 async fn halfway(more: Value) -> (Shop, common::operator::Operator, SagaRun) {
     let shop = Shop::open("delete").await;
     let operator = shop.operator();
-    shop.define("checkout", checkout(&shop.services.base_url())).await;
+    shop.define("checkout", hasty(checkout(&shop.services.base_url()))).await;
     shop.fault("shipping", FaultMode::Down);
     let mut spec = json!({"definitionRef": {"name": "checkout"}, "input": good_order()});
     for (field, value) in more.as_object().expect("fields") {

@@ -147,7 +147,7 @@ async fn a_broken_definition_names_field_and_fix_and_its_runs_wait_for_their_tim
 
     let spec = json!({"definitionRef": {"name": "checkout"}, "input": good_order(), "activeDeadlineSeconds": 4});
     shop.start_with("order", spec).await;
-    let waiting = shop.until("order", "waiting", |run| stands(run) == "Pending").await;
+    let waiting = shop.until("order", "looked at", |run| !stands(run).is_empty()).await;
     let message = &condition(&waiting, "Succeeded").message;
     assert!(message.contains("'checkout' is not Ready") && message.contains("nobody"), "{message}");
     let run = shop.ended("order").await;

@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 const MAY_DIFFER: [&str; 4] = ["saga-attempt", "saga-fence", "saga-deadline", "traceparent"];
 
 /// Two steps: the first with everything that a request can have, the second refused by whom it asks.
-fn saga(base: &str) -> Value {
+fn saga(base: &str, timeout: u32) -> Value {
     let http = |url: String, body: Value| {
         json!({
-            "method": "PUT", "url": url, "timeoutSeconds": 1, "body": body,
+            "method": "PUT", "url": url, "timeoutSeconds": timeout, "body": body,
             "headers": [
                 {"name": "X-Tenant", "value": "${input.tenant}"},
                 {"name": "x-odd-CASE", "value": "a  b; c=\"d\""},
@@ -110,7 +110,7 @@ async fn participants_see_the_headers_of_the_contract() {
     });
     let participant = participant.await;
     let operator = shop.operator();
-    shop.define("order", saga(&participant.base_url())).await;
+    shop.define("order", saga(&participant.base_url(), 60)).await;
     shop.start("order-1", "order", input()).await;
     let run = shop.ended("order-1").await;
     assert_eq!(stands(&run), "Compensated");
@@ -173,7 +173,7 @@ async fn every_retry_is_the_same_to_the_byte() {
     });
     let participant = participant.await;
     let operator = shop.operator();
-    shop.define("order", saga(&participant.base_url())).await;
+    shop.define("order", saga(&participant.base_url(), 3)).await;
     shop.start("order-1", "order", input()).await;
     let run = shop.ended("order-1").await;
     assert_eq!(stands(&run), "Compensated");
@@ -197,9 +197,8 @@ async fn a_retry_by_another_process_is_the_same_to_the_byte() {
         _ => Reaction::Answer(200, "", "{}"),
     });
     let participant = participant.await;
-    let mut spec = saga(&participant.base_url());
     // The first attempt must still be open when its process is killed.
-    spec["steps"][0]["action"]["http"]["timeoutSeconds"] = json!(6);
+    let spec = saga(&participant.base_url(), 6);
     let first = shop.operator();
     shop.define("order", spec).await;
     shop.start("order-1", "order", input()).await;

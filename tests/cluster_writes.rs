@@ -197,11 +197,9 @@ fn holder(run: &SagaRun) -> Option<String> {
 /// A saga whose second step takes a while, and its operator, asked to end meanwhile.
 async fn asked_to_end_on_the_way(grace: &str, milliseconds: u64) -> (Shop, SagaRun) {
     let shop = Shop::open("writes").await;
-    let mut spec = checkout(&shop.services.base_url());
-    spec["steps"][1]["action"]["http"]["timeoutSeconds"] = json!(60);
     let slow = Fault { times: Some(1), milliseconds: Some(milliseconds), ..Fault::new(FaultMode::Slow) };
     shop.services.faults().set("payment", slow);
-    shop.create(&definition("checkout", spec)).await;
+    shop.create(&definition("checkout", checkout(&shop.services.base_url()))).await;
     let more = ["--shutdown-grace-seconds", grace];
     let operator = Operator::start_with(&shop.access, &shop.namespace, None, &more);
     shop.start("order", "checkout", good_order()).await;
@@ -243,5 +241,23 @@ async fn asked_to_end_the_operator_ends_in_time_although_a_call_does_not() {
     let (shop, run) = asked_to_end_on_the_way("1", 8000).await;
     let journal = run.status.as_ref().and_then(|status| status.journal.clone()).unwrap_or_default();
     assert_eq!(journal.in_flight.len(), 1, "what is unknown stays known as unknown: {:#?}", run.status);
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asked_to_end_while_it_waits_for_its_kinds_the_operator_ends() {
+    let shop = Shop::open("writes").await;
+    let proxy = shop.proxy().await;
+    proxy.hook(|seen, stage| {
+        let of_kind = seen.path.contains("/customresourcedefinitions/");
+        if of_kind && stage == Stage::Asked { Verdict::Answer(404) } else { Verdict::Pass }
+    });
+    let operator = shop.operator_through(&proxy);
+    common::shop::eventually("it waits", async || {
+        let log = operator.log();
+        if log.contains("waiting for the kind") { Ok(()) } else { Err(log) }
+    })
+    .await;
+    assert!(operator.stop().await.success());
     shop.close().await;
 }

@@ -41,10 +41,12 @@ impl Board {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).get(uid).cloned()
     }
 
-    /// Waits until each of the runs rests.
-    pub(super) async fn settled(&self, uids: &[String]) {
+    /// Waits until only a person can move the run, although it knows what is asked of it in `generation`: what was read may
+    /// be older than a wish that moves it.
+    pub(super) async fn stuck(&self, uid: &str, generation: i64) {
         let mut news = self.news.subscribe();
-        while !uids.iter().all(|uid| self.get(uid).is_some_and(|stored| rest(&stored) != Rest::None)) {
+        let stuck = |stored: &Stored| stored.observed_generation >= generation && rest(stored) == Rest::NeedsPerson;
+        while !self.get(uid).is_some_and(|stored| stuck(&stored)) {
             if news.changed().await.is_err() {
                 return;
             }

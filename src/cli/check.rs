@@ -1,6 +1,6 @@
 //! `check`: says without a cluster what a cluster would refuse.
 //!
-//! Flow: [`document`] reads, [`schema`] and [`rules`] say what the API server would, [`judge`] adds what the controller
+//! Flow: [`manifest::untyped`] reads, [`schema`] and [`rules`] say what the API server would, [`judge`] adds what the controller
 //! would by the same code ([`crate::saga::Definition::compile`]), [`finding`] prints.
 
 mod document;
@@ -13,8 +13,9 @@ mod schema;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use self::finding::{Finding, Report, Severity};
+use self::finding::{Finding, Report, Severity, Unusable};
 pub(in crate::cli) use self::judge::{Judged, Verdict};
+use super::manifest;
 use super::timeline::line;
 
 /// Checks manifests without a cluster: everything that the API server or the operator would refuse.
@@ -43,7 +44,7 @@ pub(super) enum Format {
 
 /// Reads and judges manifests.
 pub(super) fn judged(manifests: &[PathBuf]) -> Result<Verdict, schema::SchemaError> {
-    let (documents, unreadable) = document::read(manifests);
+    let (documents, unreadable) = manifest::untyped::read(manifests);
     judge::judge(documents, unreadable)
 }
 
@@ -104,7 +105,7 @@ fn json(verdict: &Verdict) {
         checked: verdict.checked,
         mistakes: mistakes(verdict),
         warnings: of(verdict, Severity::Warning),
-        unusable: &verdict.unreadable,
+        unusable: verdict.unreadable.iter().map(Unusable::new).collect(),
     };
     match serde_json::to_string_pretty(&report) {
         Ok(text) => line(&text),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use self::proof::Proof;
 use super::participants::DemoServices;
-use super::timeline::line;
+use super::timeline::{complain, line};
 
 /// Longest the whole demo may take; something hangs if it does not end by then.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -27,15 +27,15 @@ impl Demo {
         match tokio::time::timeout(LIMIT, perform()).await {
             Ok(Ok(true)) => ExitCode::SUCCESS,
             Ok(Ok(false)) => {
-                eprintln!("error: not every claim of the demo held; please report this");
+                complain("error: not every claim of the demo held; please report this");
                 ExitCode::FAILURE
             }
             Ok(Err(error)) => {
-                eprintln!("error: {error}");
+                complain(&format!("error: {error}"));
                 ExitCode::FAILURE
             }
             Err(_) => {
-                eprintln!("error: failed to finish the demo within {} s", LIMIT.as_secs());
+                complain(&format!("error: failed to finish the demo within {} s", LIMIT.as_secs()));
                 ExitCode::FAILURE
             }
         }

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::board::{Rest, rest};
-use super::manifest::{self, Manifests};
+use super::manifest::{self, Manifests, Place};
 use super::stage::Stage;
-use super::timeline::{Timeline, line};
+use super::timeline::{Timeline, complain, line};
+use crate::api::Reason;
 use crate::api::condition::SUCCEEDED;
 use crate::journal::Loaded;
 use crate::journal::local::{LocalError, LocalJournal};
@@ -37,6 +38,11 @@ enum Unusable {
     State(#[from] LocalError),
     #[error(transparent)]
     Http(#[from] crate::participant::HttpError),
+    #[error(
+        "{place}: failed to start the run '{run}': there is no SagaDefinition '{definition}' in the manifests, nor in the \
+         state; name its manifest too"
+    )]
+    NoDefinition { place: Place, run: String, definition: String },
     #[error("failed to find a SagaRun in the manifests, and no unfinished run in the state: nothing to run")]
     NothingToRun,
 }
@@ -48,15 +54,15 @@ impl Local {
                 Ok(true) => ExitCode::SUCCESS,
                 Ok(false) => ExitCode::from(1),
                 Err(unusable) => {
-                    eprintln!("error: {unusable}");
+                    complain(&format!("error: {unusable}"));
                     ExitCode::from(2)
                 }
             },
-            _ = tokio::signal::ctrl_c() => {
-                match &self.state {
-                    Some(file) => eprintln!("interrupted: the same command goes on with '{}'", file.display()),
-                    None => eprintln!("interrupted: what was done stays done; without --state it cannot be resumed"),
-                }
+            () = asked_to_end() => {
+                complain(&match &self.state {
+                    Some(file) => format!("interrupted: the same command goes on with '{}'", file.display()),
+                    None => "interrupted: what was done stays done; without --state it cannot be resumed".to_owned(),
+                });
                 ExitCode::from(1)
             }
         }
@@ -65,7 +71,7 @@ impl Local {
     async fn perform(&self) -> Result<bool, Unusable> {
         let manifests = manifest::read(&self.manifests)?;
         for warning in &manifests.warnings {
-            eprintln!("warning: {warning}");
+            complain(&format!("warning: {warning}"));
         }
         let journal = match &self.state {
             Some(file) => LocalJournal::open(file)?,
@@ -74,13 +80,40 @@ impl Local {
         let stage = Stage::new(journal, manifests.credentials(), Arc::new(Timeline::new("")))?;
         let runs = prepare(&stage, &manifests).await?;
         stage.drive(runs.clone()).await;
-        Ok(report(&stage, &runs))
+        let all = report(&stage, &runs);
+        for run in &runs {
+            if let Some(advice) = stage.stored(&run.run.uid).and_then(|stored| advice(&stored, self.state.is_some())) {
+                complain(&format!("{}: {advice}", run.run.name));
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// SIGINT or SIGTERM.
+async fn asked_to_end() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        let _heard = tokio::signal::ctrl_c().await;
+        return;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
     }
 }
 
 async fn prepare(stage: &Stage, manifests: &Manifests) -> Result<Vec<Loaded>, Unusable> {
     for definition in &manifests.definitions {
         stage.define(&definition.name, &definition.spec).await?;
+    }
+    // All of them before the first is stored: what is refused leaves nothing behind.
+    for run in &manifests.runs {
+        let definition = &run.spec.definition_ref.name;
+        if stage.lacks(definition).await {
+            let (place, run, definition) = (run.place.clone(), run.name.clone(), definition.clone());
+            return Err(Unusable::NoDefinition { place, run, definition });
+        }
     }
     let mut runs = Vec::new();
     for run in &manifests.runs {
@@ -118,4 +151,29 @@ fn row(name: &str, stored: &Stored) -> [String; 5] {
     let hint = if rest(stored) == Rest::NeedsPerson { " (needs a person)" } else { "" };
     let progress = format!("{}/{}", stored.progress(), stored.steps.len());
     [name.to_owned(), status, format!("{reason}{hint}"), progress, message]
+}
+
+/// What moves a run that does not go on by itself.
+fn advice(stored: &Stored, resumable: bool) -> Option<&'static str> {
+    let suspended = || reason(stored) == Some(Reason::Suspended.as_str());
+    match rest(stored) {
+        Rest::Ended => None,
+        Rest::None => Some("it was left alone, see the log above; nothing that was stored is lost"),
+        Rest::NeedsPerson if !resumable => {
+            Some("it needs a person, and without --state it cannot be resumed: what was done stays done")
+        }
+        Rest::NeedsPerson if suspended() => {
+            Some("it is suspended: write `spec.suspend: false` in its manifest, then run the same command again")
+        }
+        Rest::NeedsPerson => Some(
+            "it needs a person: see to what the message names, then write `spec.cancellation: {policy: Abandon}` in its \
+             manifest and run the same command again, to end it as it stands",
+        ),
+    }
+}
+
+/// Of the condition `Succeeded`.
+fn reason(stored: &Stored) -> Option<&str> {
+    let condition = stored.conditions.iter().find(|condition| condition.type_ == SUCCEEDED)?;
+    Some(&condition.reason)
 }

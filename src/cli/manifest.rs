@@ -15,6 +15,7 @@ mod document;
 mod reading;
 mod scan;
 mod source;
+pub(crate) mod untyped;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -74,7 +75,6 @@ pub(crate) struct ManifestErrors(pub(crate) Vec<Remark>);
 
 impl<T> Named<T> {
     /// Where a field is written, as `spec.steps[1].action.http.url`; if it is not, the nearest that it would be in.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for `check`: goes with its first use"))]
     pub(crate) fn place_of(&self, field: &str) -> Place {
         Place { file: self.place.file.clone(), line: self.lines.nearest(field).or(self.place.line) }
     }

@@ -1,24 +1,25 @@
 //! The engine on a local journal: what `local` and `demo` share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::board::Board;
 use super::timeline::Timeline;
 use crate::api::{SagaDefinitionSpec, SagaRunSpec};
 use crate::clock::Clock;
-use crate::engine::{Engine, Fleet};
-use crate::journal::Loaded;
-use crate::journal::local::{LocalError, LocalJournal};
+use crate::engine::{Definitions as _, Engine, Fleet};
+use crate::journal::local::{LocalError, LocalJournal, NAMESPACE};
+use crate::journal::{Class, Draft, Journal, JournalError, Landed, Loaded, Version};
 use crate::participant::{HttpError, HttpOptions, HttpParticipant, Policy, StaticCredentials};
-use crate::saga::{Holder, Owner, Stored, Tenure};
+use crate::saga::{Holder, Identity, Owner, Stored, Tenure, Unready};
 
 type Witnesses = (Arc<Board>, Arc<Timeline>);
-type LocalEngine = Engine<LocalJournal, HttpParticipant, LocalJournal, Witnesses>;
+type LocalEngine = Engine<Outspoken, HttpParticipant, LocalJournal, Witnesses>;
 
 /// Runs sagas of one state file, and shows what happens.
 pub(super) struct Stage {
     journal: LocalJournal,
-    fleet: Fleet<LocalEngine>,
+    engine: Arc<LocalEngine>,
     board: Arc<Board>,
 }
 
@@ -34,7 +35,7 @@ impl Stage {
         let participant = HttpParticipant::new(policy, Arc::new(credentials), clock, HttpOptions::default())?;
         let board = Arc::new(Board::new());
         let engine = Engine {
-            journal: journal.clone(),
+            journal: Outspoken { journal: journal.clone(), said: Mutex::default() },
             participant: Arc::new(participant),
             definitions: journal.clone(),
             witness: (board.clone(), timeline),
@@ -43,7 +44,7 @@ impl Stage {
             owner: Owner { id: Holder::process(uuid::Uuid::new_v4().as_u128()), tenure: Tenure::Exclusive },
             drain: tokio_util::sync::CancellationToken::new(),
         };
-        Ok(Self { journal, fleet: Fleet::new(Arc::new(engine)), board })
+        Ok(Self { journal, engine: Arc::new(engine), board })
     }
 
     /// Stores a definition.
@@ -61,18 +62,73 @@ impl Stage {
         self.journal.unfinished()
     }
 
-    /// Drives runs until each of them ended or needs a person.
+    /// Whether no definition of that name was ever stored.
+    pub(super) async fn lacks(&self, definition: &str) -> bool {
+        matches!(self.journal.current(NAMESPACE, definition).await, Err(Unready::NotFound))
+    }
+
+    /// Drives runs side by side until each of them ended or needs a person.
     pub(super) async fn drive(&self, runs: Vec<Loaded>) {
-        let uids: Vec<String> = runs.iter().map(|run| run.run.uid.clone()).collect();
-        for run in runs {
-            self.board.put(&run.run, &run.stored);
-            self.fleet.offer(run);
+        futures::future::join_all(runs.into_iter().map(|run| self.drive_one(run))).await;
+    }
+
+    /// A fleet of its own tells when nobody drives the run any more: it ended and was let go, or it was left alone because
+    /// of something that is in the log. A command must not wait for it then.
+    async fn drive_one(&self, run: Loaded) {
+        let (uid, generation) = (run.run.uid.clone(), run.wishes.generation);
+        self.board.put(&run.run, &run.stored);
+        let fleet = Fleet::new(self.engine.clone());
+        fleet.offer(run);
+        tokio::select! {
+            () = fleet.idle() => {}
+            () = self.board.stuck(&uid, generation) => {}
         }
-        self.board.settled(&uids).await;
     }
 
     /// Where a run stands.
     pub(super) fn stored(&self, uid: &str) -> Option<Stored> {
         self.board.get(uid)
+    }
+}
+
+/// Between two complaints about the state file.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The journal, which says what the engine bears in silence: a full disk stops every run of this process, and only the one
+/// who started it can help.
+struct Outspoken {
+    journal: LocalJournal,
+    said: Mutex<Option<Instant>>,
+}
+
+impl Outspoken {
+    fn heard<T>(&self, result: Result<T, JournalError>) -> Result<T, JournalError> {
+        let Err(error) = &result else { return result };
+        // The engine itself says what is fatal; a conflict is no trouble.
+        let trouble = error.class() == Class::Retry || matches!(error, JournalError::Unclear(_));
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if trouble && said.is_none_or(|at| at.elapsed() >= PATIENCE) {
+            *said = Some(Instant::now());
+            tracing::error!(%error, "the runs wait until the state file can be used; trying again");
+        }
+        result
+    }
+}
+
+impl Journal for Outspoken {
+    async fn load(&self, run: &Identity) -> Result<Option<Loaded>, JournalError> {
+        self.heard(self.journal.load(run).await)
+    }
+
+    async fn retain(&self, run: &Identity, at: &Version) -> Result<Version, JournalError> {
+        self.heard(self.journal.retain(run, at).await)
+    }
+
+    async fn persist(&self, draft: Draft) -> Result<Landed, JournalError> {
+        self.heard(self.journal.persist(draft).await)
+    }
+
+    async fn release(&self, run: &Identity, at: &Version) -> Result<(), JournalError> {
+        self.heard(self.journal.release(run, at).await)
     }
 }

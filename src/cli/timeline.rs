@@ -59,3 +59,8 @@ impl Witness for Timeline {
 pub(super) fn line(text: &str) {
     drop(writeln!(anstream::stdout(), "{text}").and_then(|()| io::stdout().flush()));
 }
+
+/// Says something on standard error; who reads may have gone, and `eprintln!` would panic then.
+pub(super) fn complain(text: &str) {
+    drop(writeln!(anstream::stderr(), "{text}"));
+}

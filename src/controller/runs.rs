@@ -11,6 +11,7 @@
 //! The cache may be behind. What is read from it is only ever the occasion to decide; the journal's compare-and-swap is
 //! what makes a decision safe.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use kube::runtime::{WatchStreamExt as _, reflector, watcher};
 use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::broadcast;
 use tokio_util::time::DelayQueue;
+use tokio_util::time::delay_queue::Key;
 
 use super::definitions::Changed;
 use super::retention;
@@ -68,13 +70,26 @@ impl<E: Ports<Journal = KubernetesJournal>> RunWatch<E> {
         // What others wrote about fields is half of a small object, and nobody here reads it.
         let watch = watch.modify(|run| run.managed_fields_mut().clear()).reflect(writer);
         let mut watch = std::pin::pin!(watch);
-        let mut finished: DelayQueue<ObjectRef<Guarded>> = DelayQueue::new();
+        let mut finished = Finished::default();
+        let mut listed = HashSet::new();
         loop {
             tokio::select! {
                 Some(event) = watch.next() => match event {
-                    Ok(Event::Apply(run) | Event::InitApply(run)) => self.seen(&run, &mut finished),
-                    Ok(Event::Delete(run)) => self.deleted(&run),
-                    Ok(Event::Init | Event::InitDone) => {}
+                    Ok(Event::Init) => listed.clear(),
+                    Ok(Event::InitApply(run)) => {
+                        listed.extend(run.uid());
+                        self.seen(&run, &mut finished);
+                    }
+                    // What went while nobody watched is told by no other event.
+                    Ok(Event::InitDone) => {
+                        let listed = std::mem::take(&mut listed);
+                        self.fleet.listed(|uid| listed.contains(uid));
+                    }
+                    Ok(Event::Apply(run)) => self.seen(&run, &mut finished),
+                    Ok(Event::Delete(run)) => {
+                        finished.forget(&ObjectRef::from_obj(&run));
+                        self.deleted(&run);
+                    }
                     Err(error) => tracing::warn!(%error, "failed to watch SagaRuns; watching again"),
                 },
                 changed = self.changes.recv() => match changed {
@@ -82,7 +97,7 @@ impl<E: Ports<Journal = KubernetesJournal>> RunWatch<E> {
                     Err(broadcast::error::RecvError::Lagged(_)) => self.wake_waiting(&store, None),
                     Err(broadcast::error::RecvError::Closed) => return,
                 },
-                Some(due) = finished.next() => self.expire(&store, &due.into_inner()),
+                Some(run) = finished.next() => self.expire(&store, run, &mut finished),
             }
         }
     }
@@ -91,7 +106,7 @@ impl<E: Ports<Journal = KubernetesJournal>> RunWatch<E> {
         &self.fleet.engine().engine().journal
     }
 
-    fn seen(&self, run: &Guarded, finished: &mut DelayQueue<ObjectRef<Guarded>>) {
+    fn seen(&self, run: &Guarded, finished: &mut Finished) {
         let Ok(decoded) = &run.0 else {
             let (namespace, name) = (run.namespace().unwrap_or_default(), run.name_any());
             let error = run.0.as_ref().err().map(ToString::to_string).unwrap_or_default();
@@ -112,7 +127,7 @@ impl<E: Ports<Journal = KubernetesJournal>> RunWatch<E> {
             ),
         }
         if let Some(left) = retention::due(decoded, jiff::Timestamp::now()) {
-            finished.insert(ObjectRef::from_obj(run), left);
+            finished.put(ObjectRef::from_obj(run), left);
         }
     }
 
@@ -144,11 +159,14 @@ impl<E: Ports<Journal = KubernetesJournal>> RunWatch<E> {
     }
 
     /// Deletes a finished run whose time is over, if it is still the one that was seen.
-    fn expire(&self, store: &Runs, run: &ObjectRef<Guarded>) {
-        let Some(seen) = store.get(run) else { return };
+    fn expire(&self, store: &Runs, run: ObjectRef<Guarded>, finished: &mut Finished) {
+        let Some(seen) = store.get(&run) else { return };
         let Ok(decoded) = &seen.0 else { return };
-        if retention::due(decoded, jiff::Timestamp::now()) != Some(Duration::ZERO) {
-            return;
+        match retention::due(decoded, jiff::Timestamp::now()) {
+            Some(Duration::ZERO) => {}
+            // The time to live was longer than the queue holds, or changed, or the wall clock went back.
+            Some(left) => return finished.put(run, left),
+            None => return,
         }
         let (client, run) = (self.client.clone(), Arc::new(decoded.clone()));
         tokio::spawn(async move {
@@ -157,5 +175,60 @@ impl<E: Ports<Journal = KubernetesJournal>> RunWatch<E> {
                 tracing::warn!(namespace, run = name, %error, "failed to delete a finished run; it stays until it is seen again");
             }
         });
+    }
+}
+
+/// The queue takes no wait of years; who asks for one is looked at again in between.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Finished runs until the end of their time to live, each once, however often it is seen.
+#[derive(Default)]
+struct Finished {
+    queue: DelayQueue<ObjectRef<Guarded>>,
+    places: HashMap<ObjectRef<Guarded>, Key>,
+}
+
+impl Finished {
+    fn put(&mut self, run: ObjectRef<Guarded>, left: Duration) {
+        let left = left.min(LONGEST_WAIT);
+        match self.places.get(&run) {
+            Some(place) => self.queue.reset(place, left),
+            None => {
+                let place = self.queue.insert(run.clone(), left);
+                self.places.insert(run, place);
+            }
+        }
+    }
+
+    fn forget(&mut self, run: &ObjectRef<Guarded>) {
+        if let Some(place) = self.places.remove(run) {
+            self.queue.remove(&place);
+        }
+    }
+
+    /// The next whose time is over. Forgets nothing when it is not waited for to the end.
+    async fn next(&mut self) -> Option<ObjectRef<Guarded>> {
+        let run = self.queue.next().await?.into_inner();
+        self.places.remove(&run);
+        Some(run)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_finished_run_waits_once_however_often_it_is_seen_and_however_long_it_lives() {
+        let mut finished = Finished::default();
+        let run = ObjectRef::<Guarded>::new("a").within("shop");
+        for _ in 0..3 {
+            finished.put(run.clone(), Duration::from_secs(u64::from(u32::MAX)));
+        }
+        assert_eq!(finished.next().await, Some(run.clone()));
+        assert_eq!(finished.next().await, None);
+        finished.put(run.clone(), Duration::from_secs(1));
+        finished.forget(&run);
+        assert_eq!(finished.next().await, None);
     }
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::api::Reason;
+use crate::clock::Clock;
 use crate::journal::Persisted;
 use crate::participant::Participant;
-use crate::saga::{Answer, CallId, Event, Fence, Intent, Monotonic};
+use crate::saga::{Answer, CallId, Event, Fence, Intent, MARGIN, Monotonic};
 
 /// The calls of one run. Dropping it closes their connections.
 #[derive(Default)]
@@ -36,11 +37,6 @@ impl Calls {
         }
     }
 
-    /// Whether an attempt is due.
-    pub(super) fn is_due(&self, now: Monotonic) -> bool {
-        self.scheduled.values().any(|intent| is_due(intent, now))
-    }
-
     /// When the next attempt is due.
     pub(super) fn next_due(&self) -> Option<Monotonic> {
         self.scheduled.values().map(|intent| intent.get().not_before.unwrap_or_default()).min()
@@ -57,11 +53,17 @@ impl Calls {
         self.scheduled.clear();
     }
 
-    /// Sends an attempt.
-    pub(super) fn send<P: Participant>(&mut self, participant: &Arc<P>, intent: Persisted<Intent>) {
+    /// Sends an attempt. A sender that is still silent some seconds after the attempt expired is given up: it broke its
+    /// word, and the run must not hang on it.
+    pub(super) fn send<P: Participant>(&mut self, participant: &Arc<P>, clock: Clock, intent: Persisted<Intent>) {
         let (call, fence) = (intent.get().call, intent.get().fence);
+        let given_up = clock.instant(intent.get().expires.after(MARGIN));
         let participant = participant.clone();
-        let handle = self.on_the_wire.spawn(async move { (call, fence, participant.call(intent).await) });
+        let answer = async move {
+            let answer = tokio::time::timeout_at(given_up, participant.call(intent)).await;
+            (call, fence, answer.unwrap_or_else(|_| lost("the sender gave no answer in time")))
+        };
+        let handle = self.on_the_wire.spawn(answer);
         self.handles.insert(call, (fence, handle));
     }
 
@@ -96,18 +98,22 @@ impl Calls {
             Err(error) if error.is_cancelled() => None,
             Err(error) => {
                 // A panic in the sender: what it did is unknown, as with a lost connection.
-                let lost = self.handles.iter().find(|(_, (_, handle))| handle.id() == error.id());
-                let (call, fence) = lost.map(|(call, (fence, _))| (*call, *fence))?;
+                let failed = self.handles.iter().find(|(_, (_, handle))| handle.id() == error.id());
+                let (call, fence) = failed.map(|(call, (fence, _))| (*call, *fence))?;
                 self.handles.remove(&call);
-                let message = "the sender failed; see the log of the operator".to_owned();
                 tracing::error!(%error, "failed to send a call: the sender panicked");
-                Some(Event::Answered { call, fence, answer: Answer::Lost { reason: Reason::Timeout, message } })
+                let answer = lost("the sender failed; see the log of the operator");
+                Some(Event::Answered { call, fence, answer })
             }
         }
     }
 }
 
 type Joined = Result<(tokio::task::Id, (CallId, Fence, Answer)), tokio::task::JoinError>;
+
+fn lost(message: &str) -> Answer {
+    Answer::Lost { reason: Reason::Timeout, message: message.to_owned() }
+}
 
 fn is_due(intent: &Persisted<Intent>, now: Monotonic) -> bool {
     intent.get().not_before.is_none_or(|at| at <= now)

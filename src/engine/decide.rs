@@ -1,16 +1,12 @@
 //! One decision of a run, until it is stored.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::calls::Calls;
+use super::patience::Patience;
 use super::{Definitions, Ports, Witness};
 use crate::journal::{Class, Draft, Journal, JournalError, Landed, Loaded, Persisted, Version};
-use crate::saga::{self, Effect, Event, Identity, Intent, Now, Plan, State, Transition};
-
-/// Waits between attempts to reach the store: doubled from the first to the last.
-const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LAST_WAIT: Duration = Duration::from_secs(10);
+use crate::saga::{self, Effect, Event, Identity, Intent, Now, Plan, State, Transition, Wishes};
 
 /// A run in the hands of this process.
 pub(super) struct Driven<E: Ports> {
@@ -23,6 +19,9 @@ pub(super) struct Driven<E: Ports> {
     pub(super) calls: Calls,
     /// When to look again.
     pub(super) wake_at: Option<saga::Monotonic>,
+    /// When to try again to prove that the run is still this process's own.
+    pub(super) prove_at: Option<saga::Monotonic>,
+    pub(super) unproven: Patience,
 }
 
 /// Why a run is let go.
@@ -34,6 +33,15 @@ pub(super) enum Stop {
     Invalid(JournalError),
 }
 
+impl From<JournalError> for Stop {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Gone => Self::Gone,
+            other => Self::Invalid(other),
+        }
+    }
+}
+
 impl<E: Ports> Driven<E> {
     pub(super) fn now(&self) -> Now {
         self.engine.engine().clock.now()
@@ -41,33 +49,41 @@ impl<E: Ports> Driven<E> {
 
     /// Decides `events`, stores what was decided and performs it. Returns when nothing more is due at this moment.
     pub(super) async fn decide(&mut self, mut events: Vec<Event>) -> Result<(), Stop> {
-        let mut wait = FIRST_WAIT;
+        let mut patience = Patience::default();
         loop {
-            self.resolve().await;
+            if !self.state.local.owned {
+                // Only who stored the first intents may pin another revision.
+                events.retain(|event| *event != Event::RevisionGone);
+            }
+            let afresh = events.contains(&Event::RevisionGone);
+            self.resolve(afresh).await;
+            self.state.local.draining |= self.is_draining();
             let turn = saga::step(&self.plan, &self.state, &events, self.now());
             self.take_back(&turn);
             if !turn.changed {
-                self.adopt(turn, Vec::new());
+                self.adopt(turn, Vec::new(), false);
                 return Ok(());
             }
-            match self.store(&turn).await {
-                Ok(landed) => {
-                    self.version = landed.version.clone();
-                    if self.pinned_in_vain(&turn, &landed).await {
-                        self.adopt(turn, Vec::new());
-                        events = vec![Event::RevisionGone];
-                        continue;
-                    }
-                    self.adopt(turn, landed.intents);
-                    return Ok(());
-                }
-                Err(error) => {
-                    tracing::debug!(run = %self.run.name, %error, "a write did not land; deciding again");
-                    self.state.not_landed(&turn);
-                    self.after_failure(error, &mut events, &mut wait).await?;
-                }
+            let Some((landed, wishes)) = self.store(&turn, &mut events, &mut patience).await? else { continue };
+            self.version = landed.version.clone();
+            // The read that showed the write may show a newer spec as well, and nobody will tell of it again.
+            let news = wishes.filter(|wishes| turn.state.local.wishes.as_ref() != Some(wishes));
+            let in_vain = self.pinned_in_vain(&turn, &landed, afresh).await;
+            let intents = if in_vain { Vec::new() } else { landed.intents };
+            self.adopt(turn, intents, news.is_some() || self.is_draining());
+            events = if in_vain { vec![Event::RevisionGone] } else { Vec::new() };
+            if in_vain && afresh {
+                patience.pause().await;
+            }
+            events.extend(news.map(Event::Wished));
+            if events.is_empty() {
+                return Ok(());
             }
         }
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.engine.engine().drain.is_cancelled()
     }
 
     /// Takes back from the sender what the decision drops, before its write is begun.
@@ -81,32 +97,47 @@ impl<E: Ports> Driven<E> {
         }
     }
 
-    /// Stores a decision; recognises its own write when the answer to it was lost.
-    async fn store(&mut self, turn: &Transition) -> Result<Landed, JournalError> {
-        let intents = intents(turn);
-        let journal = &self.engine.engine().journal;
-        if !intents.is_empty() && !self.retained {
-            self.version = journal.retain(&self.run, &self.version).await?;
-            self.retained = true;
-        }
-        let draft =
-            Draft { run: self.run.clone(), version: self.version.clone(), stored: turn.state.stored.clone(), intents };
-        match journal.persist(draft.clone()).await {
-            Err(JournalError::Conflict | JournalError::Unclear(_)) => self.look_again(draft).await,
-            other => other,
-        }
-    }
-
-    /// Reads by quorum after a write whose fate is unclear.
-    async fn look_again(&mut self, draft: Draft) -> Result<Landed, JournalError> {
-        let read = self.read().await?;
+    /// Stores a decision. `None`: it did not land; the same events are to be decided on what was read. Wishes come with a
+    /// write that was seen to have landed by reading.
+    async fn store(
+        &mut self,
+        turn: &Transition,
+        events: &mut Vec<Event>,
+        patience: &mut Patience,
+    ) -> Result<Option<(Landed, Option<Wishes>)>, Stop> {
+        let stored = turn.state.stored.clone();
+        let draft = Draft { run: self.run.clone(), version: self.version.clone(), stored, intents: intents(turn) };
+        let error = match self.write(draft.clone()).await {
+            Ok(landed) => return Ok(Some((landed, None))),
+            Err(error) => error,
+        };
+        tracing::debug!(run = %self.run.name, %error, "no word that a write landed; reading again");
+        let read = self.read_after(error, events, patience).await?;
+        let read_wishes = read.wishes.clone();
         match draft.recognised(&read) {
             Ok(landed) => {
                 self.retained = read.retained;
-                Ok(landed)
+                Ok(Some((landed, Some(read_wishes))))
             }
-            Err(_) => Err(JournalError::Conflict),
+            Err(_) => {
+                self.state.not_landed(turn);
+                self.take_in(&read);
+                events.retain(|event| !matches!(event, Event::Wished(_)));
+                events.push(Event::Wished(read_wishes));
+                Ok(None)
+            }
         }
+    }
+
+    /// One attempt to write.
+    async fn write(&mut self, mut draft: Draft) -> Result<Landed, JournalError> {
+        let journal = &self.engine.engine().journal;
+        if !draft.intents.is_empty() && !self.retained {
+            self.version = journal.retain(&self.run, &self.version).await?;
+            self.retained = true;
+            draft.version = self.version.clone();
+        }
+        journal.persist(draft).await
     }
 
     /// A quorum read of a run that must be there.
@@ -114,23 +145,22 @@ impl<E: Ports> Driven<E> {
         self.engine.engine().journal.load(&self.run).await?.ok_or(JournalError::Gone)
     }
 
-    /// Reads again what the store holds, so that the same events can be decided on it.
-    async fn after_failure(
-        &mut self,
-        error: JournalError,
+    /// Reads what the store holds after a write that failed, however long that takes: until then nobody knows whether the
+    /// write landed.
+    async fn read_after(
+        &self,
+        mut error: JournalError,
         events: &mut Vec<Event>,
-        wait: &mut Duration,
-    ) -> Result<(), Stop> {
-        let mut error = error;
+        patience: &mut Patience,
+    ) -> Result<Loaded, Stop> {
         loop {
             match error.class() {
-                Class::Conflict => {}
+                Class::Conflict => patience.pause_unless_first().await,
                 Class::Retry | Class::Fatal => {
                     if error.class() == Class::Fatal {
                         tracing::error!(run = %self.run.name, namespace = %self.run.namespace, %error, "the store refuses");
                     }
-                    tokio::time::sleep(*wait).await;
-                    *wait = wait.saturating_mul(2).min(LAST_WAIT);
+                    patience.pause().await;
                 }
                 Class::Invalid => match error {
                     JournalError::Gone => return Err(Stop::Gone),
@@ -138,21 +168,25 @@ impl<E: Ports> Driven<E> {
                     other => return Err(Stop::Invalid(other)),
                 },
             }
-            match self.read().await {
-                Ok(read) => {
-                    self.take_in(&read);
-                    events.push(Event::Wished(read.wishes));
-                    return Ok(());
+            error = match self.read().await {
+                Ok(read) => return Ok(read),
+                // A read that fails changes nothing, whatever it says about writes.
+                Err(again @ (JournalError::Conflict | JournalError::Unclear(_))) => {
+                    JournalError::Unavailable(again.to_string())
                 }
-                Err(again) => {
-                    // A read that fails changes nothing, whatever it says about writes.
-                    error = match again {
-                        JournalError::Conflict | JournalError::Unclear(_) => {
-                            JournalError::Unavailable(again.to_string())
-                        }
-                        other => other,
-                    };
-                }
+                Err(other) => other,
+            };
+        }
+    }
+
+    /// A quorum read, tried until the store answers.
+    pub(super) async fn read_patiently(&self) -> Result<Loaded, Stop> {
+        match self.read().await {
+            Ok(read) => Ok(read),
+            Err(error @ (JournalError::Gone | JournalError::Unreadable(_))) => Err(Stop::from(error)),
+            Err(error) => {
+                let unread = JournalError::Unavailable(error.to_string());
+                self.read_after(unread, &mut Vec::new(), &mut Patience::default()).await
             }
         }
     }
@@ -168,29 +202,30 @@ impl<E: Ports> Driven<E> {
         }
     }
 
-    /// Right after pinning a revision, and before the first call: makes sure that it will stay.
-    async fn pinned_in_vain(&mut self, turn: &Transition, landed: &Landed) -> bool {
+    /// Right after pinning a revision, and before the first call: makes sure that it will stay. `afresh`: the one before
+    /// did not, and this may be the same again.
+    async fn pinned_in_vain(&self, turn: &Transition, landed: &Landed, afresh: bool) -> bool {
         let (before, after) = (&self.state.stored.revision, &turn.state.stored.revision);
-        let Some(revision) = after.as_ref().filter(|after| before.as_ref() != Some(*after)) else { return false };
+        let Some(revision) = after.as_ref().filter(|_| afresh || before != after) else { return false };
         if landed.intents.is_empty() {
             return false;
         }
         let definitions = &self.engine.engine().definitions;
-        let mut wait = FIRST_WAIT;
+        let mut patience = Patience::default();
         loop {
             match definitions.holds(&self.run.namespace, revision).await {
                 Ok(holds) => return !holds,
                 Err(error) => {
                     tracing::debug!(run = %self.run.name, %error, "failed to read the pinned revision; trying again");
-                    tokio::time::sleep(wait).await;
-                    wait = wait.saturating_mul(2).min(LAST_WAIT);
+                    patience.pause().await;
                 }
             }
         }
     }
 
-    /// The decision is stored (or changed nothing): it is the state now, and its intents may be sent.
-    fn adopt(&mut self, turn: Transition, intents: Vec<Persisted<Intent>>) {
+    /// The decision is stored (or changed nothing): it is the state now, and its intents may be sent. `wait`: the next
+    /// decision may take them back, so they are only kept.
+    fn adopt(&mut self, turn: Transition, intents: Vec<Persisted<Intent>>, wait: bool) {
         let changed = turn.changed;
         self.state = turn.state;
         self.wake_at = turn.wake_at;
@@ -207,7 +242,7 @@ impl<E: Ports> Driven<E> {
             engine.witness.stored(&self.run, &self.state.stored);
         }
         for intent in intents {
-            if intent.get().not_before.is_some() {
+            if intent.get().not_before.is_some() || wait {
                 self.calls.schedule(intent);
             } else {
                 self.send(intent);
@@ -218,27 +253,32 @@ impl<E: Ports> Driven<E> {
     /// Hands an attempt to the sender.
     pub(super) fn send(&mut self, intent: Persisted<Intent>) {
         self.state.sent(intent.get().call);
-        let participant = self.engine.engine().participant.clone();
-        self.calls.send(&participant, intent);
+        let engine = self.engine.engine();
+        self.calls.send(&engine.participant, engine.clock, intent);
     }
 
     /// Sends the attempts whose time has come, after proving that the run is still this process's own.
     pub(super) async fn send_due(&mut self) -> Result<(), Stop> {
         let read = match self.read().await {
             Ok(read) => read,
-            Err(JournalError::Gone) => return Err(Stop::Gone),
+            Err(error) if error.class() == Class::Invalid => return Err(Stop::from(error)),
             Err(error) => {
                 tracing::debug!(run = %self.run.name, %error, "failed to prove ownership before a retry; trying again");
-                tokio::time::sleep(FIRST_WAIT).await;
+                let wait = self.unproven.next();
+                self.prove_at = Some(self.now().monotonic.after(wait));
                 return Ok(());
             }
         };
+        (self.unproven, self.prove_at) = (Patience::default(), None);
         let wishes = read.wishes.clone();
         self.take_in(&read);
         let unchanged = self.state.local.wishes.as_ref() == Some(&wishes);
         if !self.state.local.owned || !unchanged {
             // Somebody else's now, or not wanted any more: decided on what was read.
             return self.decide(vec![Event::Wished(wishes)]).await;
+        }
+        if self.is_draining() {
+            return Ok(()); // taken back by the next decision
         }
         let now = self.now().monotonic;
         for intent in self.calls.take_due(now) {
@@ -247,11 +287,18 @@ impl<E: Ports> Driven<E> {
         Ok(())
     }
 
-    /// Finds the definition that the run follows, if it is not at hand.
-    async fn resolve(&mut self) {
+    /// When to send what waits; not before it is worth asking the store again.
+    pub(super) fn next_due(&self) -> Option<saga::Monotonic> {
+        let due = self.calls.next_due()?;
+        Some(self.prove_at.map_or(due, |at| due.max(at)))
+    }
+
+    /// Finds the definition that the run follows, if it is not at hand. `afresh`: another revision is to be pinned.
+    async fn resolve(&mut self, afresh: bool) {
         let definitions = &self.engine.engine().definitions;
         let (namespace, name) = (&self.run.namespace, &self.plan.definition_name);
         self.plan.definition = match (&self.state.stored.revision, &self.plan.definition) {
+            (Some(_), _) if afresh => definitions.current(namespace, name).await,
             (Some(pinned), Ok(definition)) if *pinned == definition.revision => return,
             (Some(_), _) if self.state.stored.end.is_some() => return,
             (Some(pinned), _) => definitions.pinned(namespace, name, pinned).await,

@@ -8,9 +8,10 @@ use tokio::sync::watch;
 
 use super::Ports;
 use super::decide::{Driven, Stop};
+use super::patience::Patience;
 use crate::clock::Clock;
 use crate::engine::calls::Calls;
-use crate::journal::{Journal, JournalError, Loaded};
+use crate::journal::{Journal, JournalError, Loaded, Version};
 use crate::saga::{Event, Owner, Plan, State, Unready};
 
 /// Runs taken up by this process so far, each with an empty memory.
@@ -27,8 +28,9 @@ const LOOK_FOR_REVISION: Duration = Duration::from_secs(60);
 pub(super) type Inbox = watch::Receiver<Option<Loaded>>;
 
 /// Drives a run until it ended, or is gone, or cannot be helped by this process. `inbox` always holds the newest reading.
-pub(super) async fn drive<E: Ports>(engine: Arc<E>, mut inbox: Inbox) -> Inbox {
-    let Some(first) = inbox.borrow_and_update().clone() else { return inbox };
+/// Comes back with the version that this process knew last: what is not newer is no news.
+pub(super) async fn drive<E: Ports>(engine: Arc<E>, mut inbox: Inbox) -> (Inbox, Option<Version>) {
+    let Some(first) = inbox.borrow_and_update().clone() else { return (inbox, None) };
     let mut run = Driven::new(engine, &first);
     let outcome = run.live(first, &mut inbox).await;
     match outcome {
@@ -38,7 +40,7 @@ pub(super) async fn drive<E: Ports>(engine: Arc<E>, mut inbox: Inbox) -> Inbox {
             "the run is left alone until it changes"
         ),
     }
-    inbox
+    (inbox, Some(run.version))
 }
 
 impl<E: Ports> Driven<E> {
@@ -61,6 +63,8 @@ impl<E: Ports> Driven<E> {
             retained: first.retained,
             calls: Calls::default(),
             wake_at: None,
+            prove_at: None,
+            unproven: Patience::default(),
         };
         driven.take_in(first);
         driven
@@ -91,6 +95,10 @@ impl<E: Ports> Driven<E> {
         let (clock, drain) = (engine.engine().clock, &engine.engine().drain);
         let wake = self.next_wake();
         let mut events = Vec::new();
+        if !self.state.local.draining && drain.is_cancelled() {
+            // Before anything else: nothing new is sent from now on.
+            return Ok(vec![Event::Tick]);
+        }
         tokio::select! {
             event = self.calls.answer() => events.push(event),
             changed = inbox.changed() => {
@@ -98,12 +106,9 @@ impl<E: Ports> Driven<E> {
                 let Some(read) = changed.ok().and(read) else { return Err(Stop::Gone) };
                 events.extend(self.noticed(read).await?);
             }
-            () = drain.cancelled(), if !self.state.local.draining => {
-                self.state.local.draining = true;
-                events.push(Event::Tick);
-            }
+            () = drain.cancelled(), if !self.state.local.draining => events.push(Event::Tick),
             () = sleep_until(clock, wake) => {
-                if self.calls.is_due(clock.now().monotonic) {
+                if self.next_due().is_some_and(|due| due <= clock.now().monotonic) {
                     self.send_due().await?;
                 } else {
                     events.push(Event::Tick);
@@ -123,7 +128,7 @@ impl<E: Ports> Driven<E> {
             Err(Unready::RevisionNotFound(_)) => Some(LOOK_FOR_REVISION),
         };
         let look = look.map(|wait| self.now().monotonic.after(wait));
-        let wake = [self.wake_at, self.calls.next_due(), look].into_iter().flatten().min()?;
+        let wake = [self.wake_at, self.next_due(), look].into_iter().flatten().min()?;
         // A wake that is overdue and changes nothing must not keep a processor busy.
         Some(wake.max(self.now().monotonic.after(SHORTEST_SLEEP)))
     }
@@ -141,17 +146,11 @@ impl<E: Ports> Driven<E> {
                 self.take_in(&read);
                 Ok(Some(Event::Wished(read.wishes)))
             }
-            None => match self.engine.engine().journal.load(&self.run).await {
-                Ok(Some(read)) => {
-                    self.take_in(&read);
-                    Ok(Some(Event::Wished(read.wishes)))
-                }
-                Ok(None) => Err(Stop::Gone),
-                Err(error) => {
-                    tracing::debug!(run = %self.run.name, %error, "failed to read a changed run");
-                    Ok(None)
-                }
-            },
+            None => {
+                let read = self.read_patiently().await?;
+                self.take_in(&read);
+                Ok(Some(Event::Wished(read.wishes)))
+            }
         }
     }
 
@@ -159,14 +158,13 @@ impl<E: Ports> Driven<E> {
     async fn release(&mut self) -> Result<(), Stop> {
         let engine = self.engine.clone();
         let journal = &engine.engine().journal;
-        let mut wait = Duration::from_millis(50);
+        let mut patience = Patience::default();
         loop {
             match journal.release(&self.run, &self.version).await {
                 Ok(()) | Err(JournalError::Gone) => return Ok(()),
                 Err(error) => tracing::debug!(run = %self.run.name, %error, "failed to release the run; trying again"),
             }
-            tokio::time::sleep(wait).await;
-            wait = wait.saturating_mul(2).min(Duration::from_secs(10));
+            patience.pause().await;
             match journal.load(&self.run).await {
                 Ok(Some(read)) if !read.retained => return Ok(()),
                 Ok(Some(read)) if read.stored.end.is_some() => self.version = read.version,

@@ -2,15 +2,19 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use super::Ports;
 use super::drive::{Inbox, drive};
-use crate::journal::Loaded;
+use crate::journal::{Loaded, Version};
 use crate::saga::Identity;
+
+/// Before a run is taken up again whose task failed: what made it fail is probably still there.
+const AFTER_PANIC: Duration = Duration::from_secs(30);
 
 type Inboxes = Arc<Mutex<HashMap<String, watch::Sender<Option<Loaded>>>>>;
 
@@ -40,16 +44,12 @@ impl<E: Ports> Fleet<E> {
 
     /// Takes up a run, or tells its task that it was read again. Cheap; never waits.
     pub fn offer(&self, read: Loaded) {
-        if rests(&read) {
-            return;
-        }
-        let uid = read.run.uid.clone();
-        let mut inboxes = self.inboxes.lock().unwrap_or_else(PoisonError::into_inner);
-        match inboxes.entry(uid.clone()) {
+        let mut inboxes = lock(&self.inboxes);
+        match inboxes.entry(read.run.uid.clone()) {
             Entry::Occupied(inbox) => {
-                // A reading that is older than the one that waits there is of no use.
                 inbox.get().send_if_modified(|waiting| {
-                    let newer = waiting.as_ref().is_none_or(|waiting| {
+                    // A reading that is older than the one that waits there is of no use; what is gone stays gone.
+                    let newer = waiting.as_ref().is_some_and(|waiting| {
                         read.version.newer_than(&waiting.version) != Some(false) || read == *waiting
                     });
                     if newer {
@@ -58,7 +58,9 @@ impl<E: Ports> Fleet<E> {
                     newer
                 });
             }
+            Entry::Vacant(_) if rests(&read) || self.engine.engine().drain.is_cancelled() => {}
             Entry::Vacant(place) => {
+                let uid = place.key().clone();
                 let (sender, receiver) = watch::channel(Some(read));
                 place.insert(sender);
                 self.tasks.spawn(look_after(self.engine.clone(), self.inboxes.clone(), uid, receiver));
@@ -68,8 +70,14 @@ impl<E: Ports> Fleet<E> {
 
     /// The run is gone: its task ends, and its open connections are closed.
     pub fn gone(&self, run: &Identity) {
-        let inboxes = self.inboxes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(inbox) = inboxes.get(&run.uid) {
+        if let Some(inbox) = lock(&self.inboxes).get(&run.uid) {
+            inbox.send_replace(None);
+        }
+    }
+
+    /// All runs were listed: those whose UID is not `there` are gone, though nobody said so.
+    pub fn listed(&self, there: impl Fn(&str) -> bool) {
+        for (_, inbox) in lock(&self.inboxes).iter().filter(|(uid, _)| !there(uid)) {
             inbox.send_replace(None);
         }
     }
@@ -97,23 +105,46 @@ async fn look_after<E: Ports>(engine: Arc<E>, inboxes: Inboxes, uid: String, rec
     let mut receiver = receiver;
     loop {
         // In a task of its own: a panic ends this run's task, not the process and not another run.
-        receiver = match tokio::spawn(drive(engine.clone(), receiver)).await {
-            Ok(receiver) => receiver,
+        let next = match tokio::spawn(drive(engine.clone(), receiver)).await {
+            Ok((receiver, known)) => news(&inboxes, &uid, receiver, known.as_ref()),
             Err(error) => {
-                tracing::error!(uid, %error, "the task of a run failed; the run is taken up when it is read again");
-                inboxes.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid);
-                return;
+                tracing::error!(uid, %error, "the task of a run failed; the run is taken up again in a while");
+                tokio::time::sleep(AFTER_PANIC).await;
+                again(&inboxes, &uid)
             }
         };
-        let mut inboxes = inboxes.lock().unwrap_or_else(PoisonError::into_inner);
-        let news = receiver.has_changed().unwrap_or(false)
-            && receiver.borrow_and_update().as_ref().is_some_and(|read| !rests(read));
-        if !news {
-            inboxes.remove(&uid);
-            return;
+        match next {
+            Some(next) => receiver = next,
+            None => return,
         }
-        receiver.mark_changed();
     }
+}
+
+/// What came while a task ended is not lost: under the lock that `offer` takes, either it is there, or the place is free.
+fn news(inboxes: &Inboxes, uid: &str, mut receiver: Inbox, known: Option<&Version>) -> Option<Inbox> {
+    let mut inboxes = lock(inboxes);
+    let is_news =
+        |read: &Loaded| !rests(read) && known.is_none_or(|known| read.version.newer_than(known) != Some(false));
+    if receiver.has_changed().unwrap_or(false) && receiver.borrow_and_update().as_ref().is_some_and(is_news) {
+        return Some(receiver);
+    }
+    inboxes.remove(uid);
+    None
+}
+
+/// The inbox of a run whose task failed.
+fn again(inboxes: &Inboxes, uid: &str) -> Option<Inbox> {
+    let mut inboxes = lock(inboxes);
+    let receiver = inboxes.get(uid)?.subscribe();
+    if receiver.borrow().as_ref().is_some_and(|read| !rests(read)) {
+        return Some(receiver);
+    }
+    inboxes.remove(uid);
+    None
+}
+
+fn lock(inboxes: &Inboxes) -> MutexGuard<'_, HashMap<String, watch::Sender<Option<Loaded>>>> {
+    inboxes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether nothing is to be done about a run: it ended, was let go, and its spec was taken in.

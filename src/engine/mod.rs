@@ -22,6 +22,7 @@ mod decide;
 mod definitions;
 mod drive;
 mod fleet;
+mod patience;
 mod witness;
 
 pub use definitions::Definitions;

@@ -15,6 +15,7 @@
 
 pub mod kubernetes;
 pub mod local;
+pub mod memory;
 mod persisted;
 
 use std::fmt;

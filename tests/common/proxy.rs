@@ -218,9 +218,15 @@ impl Shared {
     /// An answer in the API server's manner.
     fn forged(&self, seen: &Seen, status: u16) -> Answer {
         self.note(seen, status);
+        let reason = match status {
+            404 => "NotFound",
+            409 => "Conflict",
+            429 => "TooManyRequests",
+            _ => "Timeout",
+        };
         let text = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": status,
-            "message": "made up by a test", "reason": if status == 409 { "Conflict" } else { "Timeout" },
+            "message": "made up by a test", "reason": reason,
         });
         let body = Full::new(Bytes::from(text.to_string())).map_err(|never| match never {}).boxed_unsync();
         let code = StatusCode::from_u16(status).expect("a status code");

@@ -20,7 +20,9 @@ pub(crate) struct Raw {
 impl Raw {
     /// The value of a header; a missing one fails the test.
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.find(name).unwrap_or_else(|| panic!("there is no header {name}: {self:#?}"))
+        let found = self.find(name);
+        assert!(found.is_some(), "there is no header {name}: {self:#?}");
+        found.unwrap_or_default()
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<&str> {

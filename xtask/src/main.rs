@@ -4,6 +4,7 @@
 
 mod bench;
 mod cluster;
+mod demo_cluster;
 mod files;
 mod generate;
 mod paths;
@@ -41,6 +42,8 @@ enum Command {
     Test(test::Command),
     /// How fast sagas go, and what they cost
     Bench(bench::Command),
+    /// Four sagas on a control plane: success, compensation, retries, and the operator killed on the way
+    DemoCluster(demo_cluster::Command),
     /// Write the files that are made from the code, or check that they are up to date
     Generate(generate::Command),
 }
@@ -50,6 +53,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Cluster(command) => cluster::run(command).map_err(Box::from),
         Command::Test(command) => test::run(&command).map_err(Box::from),
         Command::Bench(command) => bench::run(&command).map_err(Box::from),
+        Command::DemoCluster(command) => demo_cluster::run(&command).map_err(Box::from),
         Command::Generate(command) => generate::run(&command).map_err(Box::from),
     }
 }

@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::document::{Document, Unreadable};
+use super::document::Document;
+use crate::api::Reason;
+use crate::cli::manifest::Remark;
 
 /// One mistake or warning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -16,7 +18,7 @@ pub(in crate::cli) struct Finding {
     /// The file as it was named.
     pub(in crate::cli) file: String,
     /// Of the field, or of the nearest that is there.
-    pub(in crate::cli) line: u64,
+    pub(in crate::cli) line: Option<usize>,
     /// `sagadefinition/<name>` or `sagarun/<name>`.
     pub(in crate::cli) object: String,
     /// Path of the field.
@@ -39,10 +41,11 @@ pub(in crate::cli) enum Severity {
 impl Finding {
     /// A mistake at a field of a document.
     pub(super) fn mistake(document: &Document, field: &str, reason: &str, message: String) -> Self {
+        let place = document.place_of(field);
         Self {
             severity: Severity::Mistake,
-            file: document.file.clone(),
-            line: document.line_of(field),
+            file: place.file.to_string(),
+            line: place.line,
             object: document.title(),
             field: field.to_owned(),
             reason: reason.to_owned(),
@@ -51,17 +54,18 @@ impl Finding {
     }
 
     /// A warning at a field of a document.
-    pub(super) fn warning(document: &Document, field: &str, reason: &str, message: String) -> Self {
-        Self { severity: Severity::Warning, ..Self::mistake(document, field, reason, message) }
+    pub(super) fn warning(document: &Document, field: &str, message: String) -> Self {
+        Self { severity: Severity::Warning, ..Self::mistake(document, field, Reason::Accepted.as_str(), message) }
     }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, line, object, field, reason, message, severity } = self;
+        let line = line.map(|line| format!("{line}:")).unwrap_or_default();
         match severity {
-            Severity::Mistake => write!(f, "{file}:{line}: {object}: {field}: {message} ({reason})"),
-            Severity::Warning => write!(f, "{file}:{line}: warning: {object}: {field}: {message}"),
+            Severity::Mistake => write!(f, "{file}:{line} {object}: {field}: {message} ({reason})"),
+            Severity::Warning => write!(f, "{file}:{line} warning: {object}: {field}: {message}"),
         }
     }
 }
@@ -76,5 +80,20 @@ pub(super) struct Report<'a> {
     /// What is accepted, and rarely meant.
     pub(super) warnings: Vec<&'a Finding>,
     /// What could not be read.
-    pub(super) unusable: &'a [Unreadable],
+    pub(super) unusable: Vec<Unusable<'a>>,
+}
+
+/// What could not be read, and why.
+#[derive(Debug, Serialize)]
+pub(super) struct Unusable<'a> {
+    file: &'a str,
+    line: Option<usize>,
+    message: &'a str,
+}
+
+impl<'a> Unusable<'a> {
+    /// The same for programs.
+    pub(super) fn new(remark: &'a Remark) -> Self {
+        Self { file: &remark.place.file, line: remark.place.line, message: &remark.message }
+    }
 }

@@ -3,13 +3,15 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::document::{Document, Unreadable};
+use super::document::Document;
 use super::finding::{Finding, Severity};
 use super::narrow::narrowed;
 use super::schema::{Mistake, Schema, SchemaError};
 use crate::api::names::{GROUP, VERSION};
 use crate::api::{Reason, SagaDefinitionSpec, SagaRunSpec};
-use crate::saga::{self, Definition};
+use crate::cli::manifest::Remark;
+use crate::cli::manifest::untyped::Untyped;
+use crate::saga::{self, Definition, Problem};
 
 /// What manifests hold, and what is wrong with it.
 #[derive(Debug, Default)]
@@ -21,7 +23,7 @@ pub(in crate::cli) struct Verdict {
     /// Mistakes and warnings, by file and line.
     pub(in crate::cli) findings: Vec<Finding>,
     /// What could not be read.
-    pub(in crate::cli) unreadable: Vec<Unreadable>,
+    pub(in crate::cli) unreadable: Vec<Remark>,
     /// Documents of both kinds.
     pub(in crate::cli) checked: usize,
 }
@@ -62,12 +64,12 @@ impl Verdict {
 }
 
 /// Judges documents.
-pub(in crate::cli) fn judge(documents: Vec<Document>, unreadable: Vec<Unreadable>) -> Result<Verdict, SchemaError> {
+pub(in crate::cli) fn judge(documents: Vec<Untyped>, unreadable: Vec<Remark>) -> Result<Verdict, SchemaError> {
     let schemas = Schema::all()?;
     let mut verdict = Verdict { unreadable, ..Verdict::default() };
-    for document in documents {
+    for document in documents.into_iter().map(Document::new) {
         match schema(&schemas, &document) {
-            Ok(Some((kind, schema))) => {
+            Ok((kind, schema)) => {
                 verdict.checked += 1;
                 if kind == "SagaRun" {
                     verdict.run(schema, document);
@@ -75,7 +77,6 @@ pub(in crate::cli) fn judge(documents: Vec<Document>, unreadable: Vec<Unreadable
                     verdict.definition(schema, document);
                 }
             }
-            Ok(None) => {}
             Err(foreign) => verdict.unreadable.push(foreign),
         }
     }
@@ -84,21 +85,18 @@ pub(in crate::cli) fn judge(documents: Vec<Document>, unreadable: Vec<Unreadable
     Ok(verdict)
 }
 
-/// The schema of a document; none for a Secret, which other commands read.
-fn schema<'a>(
-    schemas: &'a [(String, Schema)],
-    document: &Document,
-) -> Result<Option<(&'a str, &'a Schema)>, Unreadable> {
-    let version = document.value["apiVersion"].as_str().unwrap_or_default();
-    let kind = document.value["kind"].as_str().unwrap_or_default();
-    let known = schemas.iter().find(|(known, _)| known == kind);
-    match known {
-        Some((kind, schema)) if version == format!("{GROUP}/{VERSION}") => Ok(Some((kind.as_str(), schema))),
-        Some(_) | None if (version, kind) == ("v1", "Secret") => Ok(None),
+/// The schema of a document.
+fn schema<'a>(schemas: &'a [(String, Schema)], document: &Document) -> Result<(&'a str, &'a Schema), Remark> {
+    let version = document.value()["apiVersion"].as_str().unwrap_or_default();
+    let kind = document.value()["kind"].as_str().unwrap_or_default();
+    match schemas.iter().find(|(known, _)| known == kind) {
+        Some((kind, schema)) if version == format!("{GROUP}/{VERSION}") => Ok((kind.as_str(), schema)),
         Some(_) | None => {
-            let found = format!("apiVersion {version:?} and kind {kind:?}");
-            let message = format!("failed to use the document: it has {found}, not {GROUP}/{VERSION} and a kind of it");
-            Err(Unreadable { file: document.file.clone(), line: Some(document.line), message })
+            let message = format!(
+                "it has apiVersion {version:?} and kind {kind:?}, and only SagaDefinition and SagaRun of \
+                 {GROUP}/{VERSION}, and Secret of v1, are known here"
+            );
+            Err(Remark { place: document.place().clone(), message })
         }
     }
 }
@@ -123,27 +121,35 @@ impl Verdict {
                 None
             }
         };
-        for warning in saga::warnings(&spec) {
-            self.findings.push(Finding::warning(&document, &warning.field, "Warning", warning.message));
-        }
+        self.warn(&document, saga::warnings(&spec));
+        self.findings.extend(again(self.definitions.iter().map(|known| &known.document), &document));
         let compiled = compiled.filter(|_| mistakes.is_empty());
         self.definitions.push(Judged { spec, document, compiled });
     }
 
     fn run(&mut self, schema: &Schema, document: Document) {
         let Some((spec, _)) = self.shape::<SagaRunSpec>(schema, &document) else { return };
-        for warning in saga::input_warnings(&spec.input) {
-            self.findings.push(Finding::warning(&document, &warning.field, "Warning", warning.message));
-        }
+        self.warn(&document, saga::input_warnings(&spec.input));
+        self.findings.extend(again(self.runs.iter().map(|known| &known.document), &document));
         self.runs.push(Judged { spec, document, compiled: None });
+    }
+
+    /// Where the reader has warned already, it knows better how the value is written.
+    fn warn(&mut self, document: &Document, warnings: Vec<Problem>) {
+        let known: Vec<String> = document.warnings().map(|(field, _)| field).collect();
+        let new = warnings.into_iter().filter(|warning| !known.contains(&warning.field));
+        self.findings.extend(new.map(|warning| Finding::warning(document, &warning.field, warning.message)));
     }
 
     /// What the API server says; the object, if its types are right.
     fn shape<T: DeserializeOwned>(&mut self, schema: &Schema, document: &Document) -> Option<(T, Vec<Mistake>)> {
-        for (field, message) in &document.doubts {
-            self.findings.push(Finding::warning(document, field, "Warning", message.clone()));
+        for (field, message) in document.warnings() {
+            self.findings.push(Finding::warning(document, &field, message.to_owned()));
         }
-        let mut object = document.value.clone();
+        for (field, message) in document.errors() {
+            self.findings.push(Finding::mistake(document, &field, "Invalid", message.to_owned()));
+        }
+        let mut object = document.value().clone();
         let mistakes = schema.judge(&mut object);
         for Mistake { field, message } in &mistakes {
             self.findings.push(Finding::mistake(document, field, "Invalid", message.clone()));
@@ -166,7 +172,7 @@ impl Verdict {
             let Some(definition) = self.definition_of(run) else {
                 let name = &run.spec.definition_ref.name;
                 let message = format!("the definition {name:?} is not among the manifests: the input was not checked");
-                found.push(Finding::warning(&run.document, "spec.definitionRef.name", "Warning", message));
+                found.push(Finding::warning(&run.document, "spec.definitionRef.name", message));
                 continue;
             };
             let Some(compiled) = &definition.compiled else { continue };
@@ -177,6 +183,17 @@ impl Verdict {
         }
         self.findings.append(&mut found);
     }
+}
+
+/// A second object of a name would overwrite the first.
+fn again<'a>(mut known: impl Iterator<Item = &'a Document>, document: &Document) -> Option<Finding> {
+    let name = document.metadata("name");
+    let same = |other: &&Document| {
+        other.metadata("name") == name && other.metadata("namespace") == document.metadata("namespace")
+    };
+    let first = known.find(same).filter(|_| !name.is_empty())?;
+    let message = format!("is that of the object at {} too: give one of them another name", first.place());
+    Some(Finding::mistake(document, "metadata.name", "Invalid", message))
 }
 
 /// The member of the input that a message is about, from its JSON Pointer.

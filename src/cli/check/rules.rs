@@ -11,8 +11,7 @@ use cel::extractors::This;
 use cel::{Context, Program};
 use serde_json::Value;
 
-use super::document::member;
-use super::schema::Mistake;
+use super::schema::{Mistake, member};
 
 /// Without optimisation the parser needs that much for the longest rule.
 const STACK: usize = 64 << 20;
@@ -107,5 +106,57 @@ fn converted(value: &Value) -> cel::Value {
         Value::Object(members) => {
             members.iter().map(|(key, member)| (key.clone(), converted(member))).collect::<HashMap<_, _>>().into()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn rules(schema: &Value, found: &mut Vec<String>) {
+        match schema {
+            Value::Object(members) => {
+                let own = members.get("x-kubernetes-validations").and_then(Value::as_array).into_iter().flatten();
+                found.extend(own.filter_map(|rule| rule["rule"].as_str()).map(str::to_owned));
+                members.values().for_each(|value| rules(value, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| rules(item, found)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    /// A rule of a shape that was not thought of shows itself as a mistake of every manifest, so this looks first.
+    #[test]
+    fn every_rule_of_the_crds_compiles_and_has_only_known_functions() {
+        let mut all = Vec::new();
+        for crd in crate::api::schema::crds() {
+            rules(&serde_json::to_value(crd).expect("JSON"), &mut all);
+        }
+        assert!(all.len() > 8, "{all:?}");
+        stacker::grow(STACK, || {
+            for rule in all {
+                assert!(Program::compile(&rule).is_ok(), "{rule}");
+                // A value of no type that a rule wants: what is not known is said before the type is looked at.
+                let said = holds(&rule, &json!({})).err().unwrap_or_default();
+                assert!(!said.to_ascii_lowercase().contains("function"), "{rule}: {said}");
+            }
+        });
+    }
+
+    #[test]
+    fn whole_numbers_compare_with_literals() {
+        let said = stacker::grow(STACK, || {
+            let rule = |rule| holds(rule, &json!({"a": 1, "b": -1, "c": ["X"], "d": null}));
+            [
+                rule("self.a > 0 && self.b < 0"),
+                rule("self.c[0].lowerAscii() == 'x'"),
+                rule("has(self.e)"),
+                rule("self.a"),
+            ]
+        });
+        assert_eq!(said[..3], [Ok(true), Ok(true), Ok(false)]);
+        assert!(said[3].is_err());
     }
 }

@@ -8,7 +8,6 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{ValidationError, Validator};
 use serde_json::{Map, Value, json};
 
-use super::document::member;
 use super::rules;
 
 /// A mistake at a field.
@@ -232,6 +231,16 @@ fn type_of(value: &Value) -> &'static str {
     }
 }
 
+/// The path of a member.
+pub(super) fn member(path: &str, key: &str) -> String {
+    let plain = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '$'));
+    match (plain, path.is_empty()) {
+        (true, true) => key.to_owned(),
+        (true, false) => format!("{path}.{key}"),
+        (false, _) => format!("{path}[{key:?}]"),
+    }
+}
+
 /// A JSON Pointer as a path: whether `0` is an index is for the object to say.
 pub(in crate::cli) fn path_of(object: &Value, pointer: &str) -> String {
     let mut at = object;
@@ -251,4 +260,91 @@ pub(in crate::cli) fn path_of(object: &Value, pointer: &str) -> String {
         };
     }
     path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a structural schema may hold; what stands here is judged, or says nothing about a manifest.
+    const KNOWN: [&str; 21] = [
+        "additionalProperties",
+        "default",
+        "description",
+        "enum",
+        "format",
+        "items",
+        "maxItems",
+        "maxLength",
+        "maxProperties",
+        "maximum",
+        "minItems",
+        "minLength",
+        "minimum",
+        "nullable",
+        "pattern",
+        "properties",
+        "required",
+        "type",
+        "x-kubernetes-preserve-unknown-fields",
+        "x-kubernetes-validations",
+        "x-kubernetes-list-type",
+    ];
+
+    fn keywords(schema: &Value, found: &mut Vec<String>) {
+        let Some(members) = schema.as_object() else { return };
+        for (keyword, value) in members {
+            found.push(keyword.clone());
+            match keyword.as_str() {
+                "properties" => value.as_object().into_iter().flatten().for_each(|(_, schema)| keywords(schema, found)),
+                "items" | "additionalProperties" => keywords(value, found),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn every_keyword_of_the_specs_is_known() {
+        for (kind, schema) in Schema::all().expect("schemas") {
+            let mut found = Vec::new();
+            keywords(&schema.structural["properties"]["spec"], &mut found);
+            let unknown: Vec<String> = found.into_iter().filter(|word| !KNOWN.contains(&word.as_str())).collect();
+            let structure_only = ["x-kubernetes-list-map-keys", "x-kubernetes-map-type"];
+            assert!(unknown.iter().all(|word| structure_only.contains(&word.as_str())), "{kind}: {unknown:?}");
+        }
+    }
+
+    #[test]
+    fn several_unknown_fields_are_several_mistakes_and_each_is_named_whole() {
+        let (_, schema) = Schema::all().expect("schemas").remove(1);
+        let mut run = json!({
+            "apiVersion": "sagas.dev/v1alpha1", "kind": "SagaRun", "extra": 1,
+            "metadata": {"name": "a", "labels": {"x": "y"}}, "status": {"anything": 1},
+            "spec": {"definitionRef": {"name": "a", "x.y": 1}, "other": 1, "suspend": null},
+        });
+        let mut said: Vec<String> = schema.judge(&mut run).into_iter().map(|mistake| mistake.message).collect();
+        said.sort();
+        let unknown = [
+            r#"unknown field "extra""#,
+            r#"unknown field "spec.definitionRef[\"x.y\"]""#,
+            r#"unknown field "spec.other""#,
+        ];
+        assert_eq!(said.len(), 3, "{said:?}");
+        assert!(
+            unknown
+                .iter()
+                .all(|words| said.iter().any(|said| said.replace("\\\"", "\"") == words.replace("\\\"", "\""))),
+            "{said:?}"
+        );
+        assert_eq!(run["spec"]["suspend"], false, "a null where there is a default counts as absent");
+    }
+
+    #[test]
+    fn names_are_those_of_dns() {
+        let mistake = |name: &str| name_mistake(&json!({"metadata": {"name": name}})).is_some();
+        assert!(["a", "a-1.b", "0"].iter().all(|name| !mistake(name)));
+        assert!(["", "A", "a_b", "-a", "a-", "a..b", "ä"].iter().all(|name| mistake(name)));
+        assert!(name_mistake(&json!({"metadata": {"generateName": "a-"}})).is_none());
+        assert!(name_mistake(&json!({})).is_some());
+    }
 }

@@ -64,7 +64,7 @@ struct Secret {
 }
 
 /// A document on its way.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     file: &'a Arc<str>,
     part: &'a Part<'a>,
 }
@@ -73,7 +73,7 @@ type Errors = Vec<Remark>;
 
 /// Reads a document into `all`.
 pub(super) fn read(file: &Arc<str>, part: &Part<'_>, all: &mut Manifests) -> Result<(), Errors> {
-    let reader = Reader { file, part };
+    let reader = Reader::new(file, part);
     let outline: Outline = reader.parse(part.text)?;
     let text = |value: &Option<Value>| value.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
     let (version, kind) = (text(&outline.api_version), text(&outline.kind));
@@ -99,7 +99,11 @@ pub(super) fn read(file: &Arc<str>, part: &Part<'_>, all: &mut Manifests) -> Res
     Ok(())
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    pub(super) const fn new(file: &'a Arc<str>, part: &'a Part<'a>) -> Self {
+        Self { file, part }
+    }
+
     fn object<S: DeserializeOwned + Serialize>(&self, warnings: &mut Vec<Remark>) -> Result<Named<S>, Errors> {
         let object: Object<S> = self.parse(self.part.text)?;
         let name = self.name(object.metadata)?;
@@ -170,7 +174,7 @@ impl Reader<'_> {
         Err(self.at("metadata.name", message))
     }
 
-    fn parse<T: DeserializeOwned>(&self, text: &str) -> Result<T, Errors> {
+    pub(super) fn parse<T: DeserializeOwned>(&self, text: &str) -> Result<T, Errors> {
         options_parse(text).map_err(|error| {
             let line = error.location().map_or(self.part.start, |place| self.line(place.line()));
             vec![remark(self.file, Some(line), self.explain(&error, line))]

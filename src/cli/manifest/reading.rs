@@ -41,7 +41,7 @@ pub(super) fn look(scalar: &Scalar, typed: &Value) -> Option<Finding> {
 
 fn key(scalar: &Scalar) -> Option<Finding> {
     let text = &scalar.text;
-    let odd = scalar.style == Style::Plain && reading(text) == Reading::Boolean && !is_true_or_false(text);
+    let odd = scalar.style == Style::Plain && is_odd_boolean(text);
     odd.then(|| Finding::Warning(format!("`kubectl` reads the key `{text}` as a boolean: write it as \"{text}\"")))
 }
 
@@ -93,6 +93,11 @@ fn comment(scalar: &Scalar) -> Option<Finding> {
             "`{text}` ends within its expression: ` #` begins a comment; put the whole value in quotes"
         ))
     })
+}
+
+/// `y`, `no`, `on` and the like.
+pub(super) fn is_odd_boolean(text: &str) -> bool {
+    reading(text) == Reading::Boolean && !is_true_or_false(text)
 }
 
 fn is_true_or_false(text: &str) -> bool {

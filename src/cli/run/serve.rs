@@ -8,6 +8,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::wait::{Condition as _, conditions};
 use kube::{Api, Config, CustomResourceExt as _};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::Run;
@@ -51,10 +52,15 @@ impl Run {
                 "--insecure-allow-loopback: any saga can call services of this machine; for development only"
             );
         }
+        // First of all: nobody listening, the first process of a container does not even notice.
+        let mut signals = Signals::listen()?;
         let addresses = api_server_addresses(&config).await;
         let clients = Clients::new(config)?;
         for (kind, crd) in [("SagaDefinition", SagaDefinition::crd_name()), ("SagaRun", SagaRun::crd_name())] {
-            await_kind(&clients, kind, crd).await?;
+            tokio::select! {
+                found = await_kind(&clients, kind, crd) => found?,
+                () = signals.any() => return Ok(()),
+            }
         }
         let rules = self.allow_destination.clone();
         let policy = Arc::new(Policy::cluster(rules, &self.cluster_domain, addresses, self.loopback()));
@@ -81,7 +87,7 @@ impl Run {
 
         // A watch that ended would leave a process that looks well and does nothing.
         let part_ended = tokio::select! {
-            asked = signal() => { asked?; None }
+            () = signals.any() => None,
             _ = &mut definitions => Some("definitions"),
             _ = &mut watch => Some("runs"),
         };
@@ -168,11 +174,22 @@ async fn api_server_addresses(config: &Config) -> Vec<IpAddr> {
     addresses
 }
 
-async fn signal() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        interrupted = tokio::signal::ctrl_c() => interrupted,
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for one; those that came since [`Self::listen`] count.
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }

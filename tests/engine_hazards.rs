@@ -1,0 +1,217 @@
+//! Hazards of the engine, each met on purpose.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+mod engine;
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use engine::participant::Part;
+use engine::world::{World, definition, definition_named};
+use saga_operator::api::run::Direction;
+use saga_operator::journal::memory::Fault;
+use saga_operator::saga::{End, Stored};
+
+const NONE: Duration = Duration::ZERO;
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// A world with one process and one run, and what goes wrong first.
+fn world(steps: usize, script: &[(&'static str, Fault, Duration)], parts: &[Part]) -> World {
+    let mut world = World::calm(definition(steps, 10, 4, 1000));
+    *world.hooks.script.lock().unwrap() = script.to_vec();
+    *world.services.script.lock().unwrap() = parts.to_vec();
+    world.start();
+    world.submit("a");
+    world
+}
+
+fn stored(world: &World, uid: &str) -> Stored {
+    world.store.history(uid).last().map(|write| write.stored.clone()).unwrap_or_default()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_landed_unheard_is_recognised_when_the_store_can_be_read_again() {
+    let unread = ("load", Fault::Unavailable, seconds(3));
+    let world = world(2, &[("persist", Fault::Unclear, NONE), unread, unread], &[]);
+    assert!(world.settle(seconds(10)).await, "it waits for itself");
+    let stored = stored(&world, "a");
+    assert_eq!((stored.end, stored.steps[0].forward.doubtful), (Some(End::Succeeded), 0));
+    assert_eq!(world.services.calls("a").len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wish_that_is_read_together_with_the_own_write_is_not_lost() {
+    let world = world(1, &[("persist", Fault::Unclear, NONE), ("load", Fault::None, seconds(1))], &[]);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    world.wish("a", 10);
+    assert!(world.settle(seconds(20)).await);
+    assert_eq!(stored(&world, "a").end, Some(End::Compensated));
+    assert_eq!(world.services.calls("a"), [], "it was cancelled before anything was sent");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_arrives_while_the_write_is_unclear_is_not_lost() {
+    let mut world = world(1, &[], &[Part::Status(200, seconds(1))]);
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let lost = ("persist", Fault::UnclearLost, seconds(1));
+    *world.hooks.script.lock().unwrap() = vec![lost, ("load", Fault::Unavailable, NONE), lost];
+    // A wish makes a write that is under way when the answer comes.
+    world.wish("a", 5);
+    assert!(world.settle(seconds(20)).await);
+    assert_eq!((stored(&world, "a").end, world.services.calls("a").len()), (Some(End::Succeeded), 1));
+    world.crash(0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_given_up_on_shutdown_is_taken_over_at_once() {
+    let mut world = world(1, &[], &[Part::Status(429, NONE)]);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    world.stop(0).await;
+    assert_eq!(stored(&world, "a").holder, None, "{:#?}", stored(&world, "a"));
+    world.start();
+    assert!(world.settle(seconds(5)).await);
+    assert_eq!(stored(&world, "a").steps[0].forward.doubtful, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_is_asked_to_end_sends_nothing_new() {
+    // The drain begins while the write of the first intents is under way.
+    let mut world = world(1, &[("persist", Fault::None, seconds(2))], &[]);
+    tokio::time::sleep(seconds(1)).await;
+    world.processes[0].drain.cancel();
+    world.submit("b");
+    world.stop(0).await;
+    assert_eq!(world.services.story(), Vec::<String>::new());
+    assert_eq!(stored(&world, "a").holder, None);
+    world.start();
+    assert!(world.settle(seconds(5)).await, "given up, so taken over at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_the_sender_counts_as_a_lost_answer() {
+    let world = world(1, &[], &[Part::Panic]);
+    assert!(world.settle(seconds(20)).await);
+    let forward = &stored(&world, "a").steps[0].forward;
+    assert_eq!((forward.attempts, forward.doubtful), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hung_participant_of_one_run_delays_no_other_run_and_not_its_own_for_ever() {
+    let world = world(2, &[], &[Part::Hang]);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    world.submit("b");
+    tokio::time::sleep(seconds(2)).await;
+    assert_eq!((stored(&world, "a").end, stored(&world, "b").end), (None, Some(End::Succeeded)));
+    assert!(world.settle(seconds(30)).await);
+    assert_eq!(stored(&world, "a").end, Some(End::Succeeded));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revision_pinned_in_vain_is_replaced_before_anything_is_sent() {
+    let mut world = World::calm(definition(2, 10, 4, 1000));
+    world.book.doomed.lock().unwrap().push("order-1".to_owned());
+    world.start();
+    world.submit("a");
+    tokio::time::sleep(seconds(20)).await;
+    assert_eq!(world.services.calls("a"), [], "the revision does not stay");
+    assert!(world.hooks.count("persist") < 12, "{} writes", world.hooks.count("persist"));
+    *world.book.current.lock().unwrap() = definition_named("order-2", 1, 10, 4, 1000);
+    assert!(world.settle(seconds(30)).await);
+    let stored = stored(&world, "a");
+    assert_eq!((stored.revision.as_deref(), stored.end), (Some("order-2"), Some(End::Succeeded)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_task_failed_is_taken_up_again_though_nothing_changes() {
+    let mut world = World::calm(definition(1, 10, 4, 1000));
+    world.book.panics.store(1, Ordering::Relaxed);
+    let place = world.start();
+    world.submit("a");
+    tokio::time::sleep(seconds(1)).await;
+    world.processes[place].watches.store(false, Ordering::Relaxed);
+    assert!(world.settle(seconds(60)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_cannot_prove_ownership_is_not_asked_all_the_time() {
+    let world = world(1, &[("load", Fault::Unavailable, NONE); 200], &[Part::Status(500, NONE)]);
+    tokio::time::sleep(seconds(61)).await;
+    assert!((5..25).contains(&world.hooks.count("load")), "{} reads", world.hooks.count("load"));
+    world.hooks.script.lock().unwrap().clear();
+    assert!(world.settle(seconds(30)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn conflicts_in_a_row_are_met_with_patience() {
+    let world = world(1, &[("persist", Fault::Overtaken, NONE); 500], &[]);
+    tokio::time::sleep(seconds(60)).await;
+    assert!(world.hooks.count("persist") < 25, "{} writes", world.hooks.count("persist"));
+    world.hooks.script.lock().unwrap().clear();
+    assert!(world.settle(seconds(30)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_is_let_go_once_and_news_that_arrive_meanwhile_are_not_lost() {
+    let world = world(1, &[("release", Fault::None, seconds(2))], &[]);
+    tokio::time::sleep(seconds(1)).await;
+    assert_eq!(stored(&world, "a").end, Some(End::Succeeded));
+    tokio::time::sleep(seconds(2)).await;
+    assert_eq!(world.hooks.count("release"), 1, "the echo of the end is no news");
+    world.wish("a", 5);
+    tokio::time::sleep(seconds(1)).await;
+    assert_eq!(stored(&world, "a").observed_generation, 2);
+    assert!(world.processes[0].fleet.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_went_unseen_is_forgotten_and_what_is_gone_stays_gone() {
+    let mut world = world(1, &[], &[]);
+    world.wish("a", 0);
+    tokio::time::sleep(seconds(1)).await;
+    let last = world.store.get("a").unwrap();
+    assert_eq!(world.processes[0].fleet.len(), 1);
+    world.processes[0].watches.store(false, Ordering::Relaxed);
+    world.store.remove("a");
+    world.processes[0].fleet.listed(|_| false);
+    world.processes[0].fleet.offer(last);
+    tokio::time::sleep(seconds(1)).await;
+    assert!(world.processes[0].fleet.is_empty());
+    world.crash(0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_size_refused_twice_sends_nothing_more_and_takes_nobody_down() {
+    let world = world(2, &[("persist", Fault::TooLarge, NONE); 2], &[]);
+    tokio::time::sleep(seconds(5)).await;
+    assert_eq!(world.services.calls("a"), []);
+    world.submit("b");
+    tokio::time::sleep(seconds(5)).await;
+    assert_eq!(stored(&world, "b").end, Some(End::Succeeded));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiting_attempt_is_not_sent_when_the_run_was_taken_or_cancelled_unseen() {
+    let world = world(2, &[], &[Part::Status(200, NONE), Part::Status(500, NONE)]);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    world.processes[0].watches.store(false, Ordering::Relaxed);
+    world.wish("a", 10);
+    assert!(world.settle(seconds(30)).await);
+    let forward = world.services.calls("a").iter().filter(|call| call.call.direction == Direction::Forward).count();
+    assert_eq!((forward, stored(&world, "a").end), (2, Some(End::Compensated)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn notes_are_told_once_for_each_write_that_landed() {
+    let lost = ("persist", Fault::UnclearLost, NONE);
+    let world = world(1, &[lost, lost, ("persist", Fault::Unclear, NONE), lost], &[]);
+    assert!(world.settle(seconds(30)).await);
+    let told = world.ears.stored.lock().unwrap().clone();
+    let landed: Vec<Stored> = world.store.history("a").into_iter().map(|write| write.stored).collect();
+    assert_eq!(told, landed);
+    let notes: Vec<String> = world.ears.notes.lock().unwrap().iter().map(ToString::to_string).collect();
+    let unique: std::collections::BTreeSet<&String> = notes.iter().collect();
+    assert_eq!(notes.len(), unique.len(), "{notes:?}");
+}
