@@ -146,7 +146,11 @@ impl<E: Ports<Journal = KubernetesJournal>> RunWatch<E> {
                 decoded.namespace().as_deref() == Some(&changed.namespace)
                     && decoded.spec.definition_ref.name == changed.name
             });
-            if let (true, Ok(read)) = (concerned, loaded(decoded))
+            // Nearly all of a large cache: told by a glance.
+            if !concerned || decoded.status.as_ref().is_some_and(retention::is_finished) {
+                continue;
+            }
+            if let Ok(read) = loaded(decoded)
                 && (read.stored.revision.is_none() || read.stored.revision_lost)
             {
                 self.fleet.offer(read);

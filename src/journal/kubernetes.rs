@@ -83,7 +83,7 @@ impl KubernetesJournal {
         // One that has our finalizer was taken up before, and one that is known, later than what a watch shows.
         if let Some(uid) = run.metadata.uid.as_deref()
             && !run.finalizers().iter().any(|finalizer| finalizer == RUN_FINALIZER)
-            && !run.status.as_ref().is_some_and(|status| status.completion_time.is_some())
+            && run.status.as_ref().is_none_or(|status| status.completion_time.is_none())
         {
             self.known.remember_first(uid, || Seen::of_run(run));
         }
