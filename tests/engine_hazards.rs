@@ -10,7 +10,7 @@ use engine::participant::Part;
 use engine::world::{World, definition, definition_named};
 use saga_operator::api::run::Direction;
 use saga_operator::journal::memory::Fault;
-use saga_operator::saga::{End, Stored};
+use saga_operator::saga::{End, Occasion, Stored};
 
 const NONE: Duration = Duration::ZERO;
 
@@ -187,6 +187,8 @@ async fn a_size_refused_twice_sends_nothing_more_and_takes_nobody_down() {
     let world = world(2, &[("persist", Fault::TooLarge, NONE); 2], &[]);
     tokio::time::sleep(seconds(5)).await;
     assert_eq!(world.services.calls("a"), []);
+    let told = world.ears.notes.lock().unwrap().iter().any(|note| note.occasion == Occasion::TooLarge);
+    assert!(told, "a person must hear of it");
     world.submit("b");
     tokio::time::sleep(seconds(5)).await;
     assert_eq!(stored(&world, "b").end, Some(End::Succeeded));

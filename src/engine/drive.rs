@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::Ports;
 use super::decide::{Driven, Stop};
 use super::patience::Patience;
+use super::{Ports, Witness};
 use crate::clock::Clock;
 use crate::engine::calls::Calls;
 use crate::journal::{Journal, JournalError, Loaded, Version};
-use crate::saga::{Event, Owner, Plan, State, Unready};
+use crate::saga::{Event, Level, Note, Occasion, Owner, Plan, State, Unready};
 
 /// Runs taken up by this process so far, each with an empty memory.
 static INCARNATIONS: AtomicU64 = AtomicU64::new(1);
@@ -35,10 +35,7 @@ pub(super) async fn drive<E: Ports>(engine: Arc<E>, mut inbox: Inbox) -> (Inbox,
     let outcome = run.live(first, &mut inbox).await;
     match outcome {
         Ok(()) | Err(Stop::Gone) => {}
-        Err(Stop::Invalid(error)) => tracing::error!(
-            namespace = %run.run.namespace, run = %run.run.name, %error,
-            "the run is left alone until it changes"
-        ),
+        Err(Stop::Invalid(error)) => run.leave_alone(&error),
     }
     (inbox, Some(run.version))
 }
@@ -68,6 +65,20 @@ impl<E: Ports> Driven<E> {
         };
         driven.take_in(first);
         driven
+    }
+
+    /// Says that this process cannot help the run.
+    fn leave_alone(&self, error: &JournalError) {
+        tracing::error!(
+            namespace = %self.run.namespace, run = %self.run.name, %error,
+            "the run is left alone until it changes"
+        );
+        if let JournalError::TooLarge(_) = error {
+            let text = "the store refuses the status even without messages and times: nothing more is sent until the \
+                        object changes; make it smaller, as by removing annotations";
+            let note = Note { level: Level::Warning, occasion: Occasion::TooLarge, text: text.to_owned() };
+            self.engine.engine().witness.noted(&self.run, &note);
+        }
     }
 
     async fn live(&mut self, first: Loaded, inbox: &mut Inbox) -> Result<(), Stop> {

@@ -33,7 +33,7 @@ impl Proof {
             table.add_row(row(&entry));
         }
         line(&table.to_string());
-        line(&format!("\n{bold}Effects that remain{bold:#}"));
+        line(&format!("\n{bold}Effects{bold:#}"));
         for effect in services.ledger().effects() {
             let state = if effect.state == EffectState::Undone { "undone" } else { "there" };
             line(&format!("  {:<14} {:<7} made {} time(s)  {}", effect.id, state, effect.times, effect.key));

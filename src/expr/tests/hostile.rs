@@ -1,16 +1,11 @@
 //! What an attacker would write into a definition, or answer as a participant. Each ends with a value or an error, on
 //! a small stack and in bounded time; an abort would end this process.
 
-use std::time::{Duration, Instant};
-
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{World, on_small_stack, result, world};
 use crate::expr::{Condition, Json, Single, Text, Url, Variables, limit};
-
-/// Far above what any of them takes, also without optimisation on a busy machine.
-const SOON: Duration = Duration::from_secs(20);
 
 #[test]
 fn expressions_that_nest_or_chain_end_with_a_value_or_an_error() {
@@ -60,10 +55,8 @@ fn expressions_that_nest_or_chain_end_with_a_value_or_an_error() {
             );
         }
         for source in sources {
-            let start = Instant::now();
             let _ = result(&format!("${{{source}}}"));
             let _ = Condition::compile(&format!("${{{source}}}"), Variables::Request);
-            assert!(start.elapsed() < SOON, "{source}");
         }
     });
 }
@@ -122,10 +115,8 @@ fn work_is_bounded_where_the_values_are_large() {
             "${input.deep}",
             "${input}",
         ] {
-            let start = Instant::now();
             let error = Single::compile(source, Variables::Request).unwrap().evaluate(&world.scope()).unwrap_err();
             assert!(matches!(error.fault, crate::expr::Fault::TooLarge { .. }), "{source}: {error}");
-            assert!(start.elapsed() < SOON, "{source} took {:?}", start.elapsed());
         }
     });
 }
@@ -326,8 +317,6 @@ proptest! {
     #[test]
     fn a_well_formed_expression_gives_the_same_result_twice(expression in well_formed()) {
         let template = format!("${{{expression}}}");
-        let start = Instant::now();
         prop_assert_eq!(result(&template), result(&template));
-        prop_assert!(start.elapsed() < SOON);
     }
 }
