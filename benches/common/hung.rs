@@ -3,6 +3,7 @@
 //! Rounds with and without take turns, so that whatever else the machine does meets both alike.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::routing::post;
@@ -20,20 +21,24 @@ pub(crate) const HUNG: usize = 200;
 /// Rounds of each kind.
 const ROUNDS: usize = 3;
 const LANES: usize = 16;
-/// Time for all calls of sagas that hang to be on the wire.
-const SETTLE: Duration = Duration::from_secs(5);
+/// Longest until the calls of all sagas that hang are on the wire.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A participant that answers only when it is let go.
 pub(crate) struct Hanging {
     pub(crate) url: String,
     hangs: watch::Sender<bool>,
+    arrived: watch::Receiver<usize>,
 }
 
 impl Hanging {
     pub(crate) async fn start() -> Result<Self, String> {
         let (hangs, hanging) = watch::channel(true);
+        let (arriving, arrived) = watch::channel(0);
+        let arriving = Arc::new(arriving);
         let answer = async move || {
             let mut hanging = hanging.clone();
+            arriving.send_modify(|arrived| *arrived += 1);
             // Whoever lets go last ends the process, too.
             drop(hanging.wait_for(|hangs| !hangs).await);
             Json(json!({}))
@@ -42,7 +47,7 @@ impl Hanging {
         let url = format!("http://{}/hang", listener.local_addr().map_err(text)?);
         let service = axum::serve(listener, Router::new().route("/hang", post(answer)));
         tokio::spawn(service.into_future());
-        Ok(Self { url, hangs })
+        Ok(Self { url, hangs, arrived })
     }
 }
 
@@ -60,10 +65,13 @@ pub(crate) async fn compare(
         let (free, beside) = (format!("free{round}-"), format!("beside{round}-"));
         without.push(closed(bed, Cell { prefix: &free, ..cell }).await?);
         hanging.hangs.send_replace(true);
+        let before = *hanging.arrived.borrow();
         for index in 0..HUNG {
             bed.begin(hung, format!("hung{round}-{index}"));
         }
-        tokio::time::sleep(SETTLE).await;
+        let mut arrived = hanging.arrived.clone();
+        let all = arrived.wait_for(|arrived| *arrived >= before + HUNG);
+        tokio::time::timeout(PATIENCE, all).await.map_err(text)?.map_err(text)?;
         let seen = closed(bed, Cell { prefix: &beside, ..cell }).await?;
         hanging.hangs.send_replace(false);
         if seen.others > 0 {
