@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use self::finding::{Finding, Report, Severity, Unusable};
 pub(in crate::cli) use self::judge::{Judged, Verdict};
 use super::manifest;
-use super::timeline::line;
+use super::timeline::{self, line};
 
 /// Checks manifests without a cluster: everything that the API server or the operator would refuse.
 ///
@@ -53,7 +53,7 @@ impl Check {
         let verdict = match judged(&self.manifests) {
             Ok(verdict) => verdict,
             Err(error) => {
-                eprintln!("error: {error}");
+                timeline::complain(&format!("error: {error}"));
                 return ExitCode::from(2);
             }
         };
@@ -77,7 +77,7 @@ pub(super) fn status(verdict: &Verdict) -> ExitCode {
 /// Says on standard error what could not be read.
 pub(super) fn complain(verdict: &Verdict) {
     for unreadable in &verdict.unreadable {
-        eprintln!("error: {unreadable}");
+        timeline::complain(&format!("error: {unreadable}"));
     }
 }
 
@@ -109,6 +109,6 @@ fn json(verdict: &Verdict) {
     };
     match serde_json::to_string_pretty(&report) {
         Ok(text) => line(&text),
-        Err(error) => eprintln!("error: failed to write JSON: {error}"),
+        Err(error) => timeline::complain(&format!("error: failed to write JSON: {error}")),
     }
 }

@@ -13,6 +13,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::timeline::{complain, line};
+
 mod call;
 mod fault;
 mod ledger;
@@ -49,11 +51,11 @@ impl Participants {
         let running = match services.start(self.listen).await {
             Ok(running) => running,
             Err(error) => {
-                eprintln!("error: {error}");
+                complain(&format!("error: {error}"));
                 return ExitCode::FAILURE;
             }
         };
-        println!("participants listen on {}", running.base_url());
+        line(&format!("participants listen on {}", running.base_url()));
         wait_for_signal().await;
         running.shutdown().await;
         ExitCode::SUCCESS

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use self::known::{Choice, UnusableInput};
 use super::check::{self, Format, Verdict};
-use super::timeline::line;
+use super::timeline::{complain, line};
 use crate::saga::preview::{Preview, preview};
 
 /// Shows what a run would do: the order of steps and of undoing, every request, how long it may take. Nothing is called.
@@ -64,7 +64,7 @@ impl Plan {
         };
         check::complain(&verdict);
         for mistake in check::mistakes(&verdict) {
-            eprintln!("{mistake}");
+            complain(&mistake.to_string());
         }
         if !verdict.unreadable.is_empty() || verdict.has_mistakes() {
             return check::status(&verdict);
@@ -72,7 +72,7 @@ impl Plan {
         match self.perform(&verdict) {
             Ok(code) => code,
             Err(UnusableInput::Wrong(message)) => {
-                eprintln!("error: {message}");
+                complain(&format!("error: {message}"));
                 ExitCode::from(1)
             }
             Err(error @ UnusableInput::Unusable(_)) => unusable(&error),
@@ -96,13 +96,13 @@ impl Plan {
             },
         }
         for (place, fault) in &faults {
-            eprintln!("error: {place}: {fault}");
+            complain(&format!("error: {place}: {fault}"));
         }
         Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
     }
 }
 
 fn unusable(error: &dyn std::error::Error) -> ExitCode {
-    eprintln!("error: {error}");
+    complain(&format!("error: {error}"));
     ExitCode::from(2)
 }
