@@ -1,19 +1,22 @@
 //! The commit point: from when on nothing turns the run any more.
 
+use super::definition::Definition;
 use super::key::CallId;
 use super::mode::Mode;
-use super::state::Phase;
+use super::state::{Phase, StepRecord, Stored};
 use super::turn::Turn;
 use crate::api::Reason;
 use crate::api::definition::Role;
 
 impl Turn<'_> {
-    /// The Pivot succeeded, or, without one, every step is done.
+    /// The run is past its commit point.
     pub(super) fn committed(&self) -> bool {
-        match self.pivot() {
-            Some(pivot) => self.record(pivot).is_some_and(|record| record.forward.phase == Phase::Succeeded),
-            None => self.forward_done(),
-        }
+        is_committed(self.definition(), self.stored())
+    }
+
+    /// This decision brings the run past its commit point.
+    pub(super) fn commits(&self) -> bool {
+        self.committed() && !is_committed(self.definition(), &self.before().stored)
     }
 
     fn pivot(&self) -> Option<usize> {
@@ -62,6 +65,14 @@ impl Turn<'_> {
             Some(Role::ReadOnly) => !self.committed(),
             Some(Role::Pivot | Role::Retriable) | None => false,
         }
+    }
+}
+
+/// The Pivot succeeded, or, without one, every step is done.
+pub(super) fn is_committed(definition: Option<&Definition>, stored: &Stored) -> bool {
+    match definition.and_then(|definition| definition.pivot) {
+        Some(pivot) => stored.steps.get(pivot).is_some_and(|record| record.forward.phase == Phase::Succeeded),
+        None => !stored.steps.is_empty() && stored.steps.iter().all(StepRecord::is_done),
     }
 }
 

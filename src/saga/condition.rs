@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use super::advance::asked_to_end;
+use super::commit::is_committed;
 use super::key::CallId;
 use super::mode::Mode;
 use super::note::{Level, Occasion};
@@ -10,6 +12,7 @@ use super::state::{CallRecord, End, Phase, State, StepRecord, Stored};
 use super::text;
 use super::time::Now;
 use super::turn::Turn;
+use super::wishes::Wishes;
 use crate::api::condition::{COMPLETED, RECONCILING, STALLED, SUCCEEDED};
 use crate::api::run::Direction;
 use crate::api::{Condition, ConditionStatus, Reason};
@@ -67,13 +70,13 @@ impl Turn<'_> {
 /// `lastTransitionTime` moves only with a status.
 fn update(state: &mut State, plan: &Plan, now: Now) {
     let stored = &state.stored;
-    if state.local.wishes.is_none() || (stored.start_time.is_none() && stored.end.is_none()) {
+    let Some(wishes) = &state.local.wishes else { return };
+    if stored.start_time.is_none() && stored.end.is_none() {
         return;
     }
-    let suspended = state.local.wishes.as_ref().is_some_and(super::wishes::Wishes::holds);
     let at = now.wall.round(jiff::TimestampRound::new().smallest(jiff::Unit::Second).mode(jiff::RoundMode::Trunc));
     let at = at.unwrap_or(now.wall);
-    let wanted = conditions(stored, plan, suspended);
+    let wanted = conditions(stored, plan, wishes);
     let conditions = wanted.into_iter().map(|wanted| stamp(wanted, &stored.conditions, stored.observed_generation, at));
     state.stored.conditions = conditions.collect();
 }
@@ -97,8 +100,8 @@ fn stamp(wanted: Wanted, before: &[Condition], generation: i64, now: Timestamp) 
     }
 }
 
-fn conditions(stored: &Stored, plan: &Plan, suspended: bool) -> Vec<Wanted> {
-    let (reason, message) = summary(stored, plan, suspended);
+fn conditions(stored: &Stored, plan: &Plan, wishes: &Wishes) -> Vec<Wanted> {
+    let (reason, message) = summary(stored, plan, wishes);
     let message = text::message(&message);
     let succeeded = match stored.end {
         Some(End::Succeeded) => ConditionStatus::True,
@@ -120,7 +123,7 @@ fn conditions(stored: &Stored, plan: &Plan, suspended: bool) -> Vec<Wanted> {
 }
 
 /// The reason and message of `Succeeded`: the end; else a stall, before a suspension, before the mode.
-fn summary(stored: &Stored, plan: &Plan, suspended: bool) -> (Reason, String) {
+fn summary(stored: &Stored, plan: &Plan, wishes: &Wishes) -> (Reason, String) {
     if let Some(end) = stored.end {
         let why = stored.failure.as_ref().map_or(String::new(), |failure| failure.message.clone());
         return (end.reason(), if why.is_empty() { progress(stored) } else { why });
@@ -133,9 +136,11 @@ fn summary(stored: &Stored, plan: &Plan, suspended: bool) -> (Reason, String) {
     if let Some((id, call)) = stored.stalled() {
         return (call.reason.unwrap_or(Reason::CompensationExhausted), stall(stored, id, call));
     }
-    if suspended {
+    if wishes.holds() {
         return (Reason::Suspended, format!("{}; set `spec.suspend` to false to go on", progress(stored)));
     }
+    let refused = asked_to_end(wishes).is_some() && is_committed(plan.definition.as_deref().ok(), stored);
+    let too_late = if refused { format!("; {}", text::TOO_LATE) } else { String::new() };
     match stored.mode() {
         Mode::Pending => match &plan.definition {
             Err(unready) => (Reason::Pending, text::waiting_for(&plan.definition_name, unready)),
@@ -145,8 +150,10 @@ fn summary(stored: &Stored, plan: &Plan, suspended: bool) -> (Reason, String) {
             let why = stored.failure.as_ref().map_or("", |failure| failure.message.as_str());
             (Reason::Compensating, why.to_owned())
         }
-        Mode::Confirming => (Reason::Confirming, "every step is done; making final what was tried".to_owned()),
-        Mode::Forward | Mode::Ended => (Reason::Running, progress(stored)),
+        Mode::Confirming => {
+            (Reason::Confirming, "every step is done; making final what was tried".to_owned() + &too_late)
+        }
+        Mode::Forward | Mode::Ended => (Reason::Running, progress(stored) + &too_late),
     }
 }
 

@@ -87,6 +87,11 @@ impl<'a> Turn<'a> {
         self.before.stored.mode()
     }
 
+    /// What this decision began with.
+    pub(super) const fn before(&self) -> &'a State {
+        self.before
+    }
+
     pub(super) const fn stored(&self) -> &Stored {
         &self.state.stored
     }
