@@ -215,10 +215,8 @@ fn rejected(row: Reading) -> Reading {
 
 fn retried(row: Reading, response: &Response) -> Reading {
     let message = by_rule(&row);
-    let reason = match row.reason {
-        // The row read it as done or accepted: the rule does not.
-        Reason::Succeeded | Reason::InProgress => Reason::Rejected,
-        other => other,
-    };
+    // The row may read it as done or accepted: the rule does not.
+    let good = matches!(row.reason, Reason::Succeeded | Reason::InProgress);
+    let reason = if good { Reason::Rejected } else { row.reason };
     Reading { verdict: Verdict::Retry(after(response)), reason, message, ..row }
 }
