@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::key::CallId;
 use super::mode::Mode;
 use super::note::{Level, Occasion};
 use super::plan::Plan;
@@ -10,6 +11,7 @@ use super::text;
 use super::time::Now;
 use super::turn::Turn;
 use crate::api::condition::{COMPLETED, RECONCILING, STALLED, SUCCEEDED};
+use crate::api::run::Direction;
 use crate::api::{Condition, ConditionStatus, Reason};
 
 impl Turn<'_> {
@@ -20,6 +22,7 @@ impl Turn<'_> {
             state.stored.conditions.iter().any(|condition| condition.reason == reason)
         };
         let before = told(&self.state);
+        self.limit_messages();
         update(&mut self.state, self.plan, self.now);
         match (before, told(&self.state)) {
             (false, true) => {
@@ -30,6 +33,33 @@ impl Turn<'_> {
                 self.note(Level::Story, Occasion::Resumed, "goes on".to_owned());
             }
             (true, false) | (false, false) | (true, true) => {}
+        }
+    }
+}
+
+/// So many steps carry a message: a status has a bound.
+pub(super) const MAX_MESSAGES: usize = 16;
+
+impl Turn<'_> {
+    /// Keeps the messages of stalled calls first, then those of open ones, then the latest.
+    fn limit_messages(&mut self) {
+        let rank = |(id, call): (CallId, &CallRecord)| {
+            let standing = match call.phase {
+                Phase::Stalled => 0,
+                Phase::Running | Phase::Waiting | Phase::Pending => 1,
+                Phase::Succeeded | Phase::Failed | Phase::Unknown | Phase::Skipped | Phase::Resolved => 2,
+            };
+            (standing, std::cmp::Reverse(call.completion_time), id)
+        };
+        let mut said: Vec<_> = self.stored().calls().filter(|(_, call)| call.message.is_some()).map(rank).collect();
+        if said.len() <= MAX_MESSAGES {
+            return;
+        }
+        said.sort_unstable();
+        for (_, _, id) in said.split_off(MAX_MESSAGES) {
+            if let Some(call) = self.call_mut(id) {
+                call.message = None;
+            }
         }
     }
 }
@@ -100,8 +130,8 @@ fn summary(stored: &Stored, plan: &Plan, suspended: bool) -> (Reason, String) {
     {
         return (Reason::RevisionNotFound, text::sentence(unready));
     }
-    if let Some((step, call)) = stored.stalled() {
-        return (call.reason.unwrap_or(Reason::CompensationExhausted), stall(step, call));
+    if let Some((id, call)) = stored.stalled() {
+        return (call.reason.unwrap_or(Reason::CompensationExhausted), stall(stored, id, call));
     }
     if suspended {
         return (Reason::Suspended, format!("{}; set `spec.suspend` to false to go on", progress(stored)));
@@ -115,17 +145,26 @@ fn summary(stored: &Stored, plan: &Plan, suspended: bool) -> (Reason, String) {
             let why = stored.failure.as_ref().map_or("", |failure| failure.message.as_str());
             (Reason::Compensating, why.to_owned())
         }
+        Mode::Confirming => (Reason::Confirming, "every step is done; making final what was tried".to_owned()),
         Mode::Forward | Mode::Ended => (Reason::Running, progress(stored)),
     }
 }
 
-fn stall(step: &StepRecord, call: &CallRecord) -> String {
-    let why = call.message.as_deref().unwrap_or("");
-    format!(
-        "the compensation of '{}' needs a person after {} attempts: {why}; undo it by hand, then end the run as it \
-         stands with `spec.cancellation.policy: Abandon`",
-        step.name, call.attempts
-    )
+/// What happened, and what a person can do about it.
+fn stall(stored: &Stored, id: CallId, call: &CallRecord) -> String {
+    let name = stored.steps.get(id.step).map_or("?", |step| step.name.as_str());
+    let what = match id.direction {
+        Direction::Forward => format!("'{name}'"),
+        Direction::Compensate | Direction::Confirm => format!("the {} of '{name}'", id.direction.field()),
+    };
+    let help = match call.reason {
+        Some(Reason::PivotInDoubt) => {
+            "find out whether it took effect, then add an intervention: MarkSucceeded, MarkFailed or Retry"
+        }
+        Some(_) | None => "do it by hand and add an intervention MarkSucceeded, or mend the cause and add Retry",
+    };
+    let why = text::plain(call.message.as_deref().unwrap_or(""), 60);
+    format!("{what} needs a person after {}: {why}; {help}", text::count(call.attempts as usize, "attempt"))
 }
 
 fn progress(stored: &Stored) -> String {
@@ -134,18 +173,18 @@ fn progress(stored: &Stored) -> String {
     if all == 0 {
         return "not started".to_owned();
     }
-    let open = stored
-        .steps
-        .iter()
-        .find(|step| matches!(step.forward.phase, Phase::Waiting))
-        .map(|step| format!("; '{}' waits for attempt {}", step.name, step.forward.attempts));
+    let waits = |step: &StepRecord| match (step.forward.phase, step.forward.reason) {
+        (Phase::Waiting, Some(Reason::InProgress)) => Some(format!("; '{}' is in progress", step.name)),
+        (Phase::Waiting, _) => Some(format!("; '{}' waits for attempt {}", step.name, step.forward.attempts)),
+        (_, _) => None,
+    };
+    let open = stored.steps.iter().find_map(waits);
     format!("{done} of {all} steps done{}", open.unwrap_or_default())
 }
 
 impl Stored {
     /// Steps whose action is Succeeded or Skipped.
     pub fn progress(&self) -> usize {
-        let done = |step: &&StepRecord| matches!(step.forward.phase, Phase::Succeeded | Phase::Skipped);
-        self.steps.iter().filter(done).count()
+        self.steps.iter().filter(|step| step.is_done()).count()
     }
 }

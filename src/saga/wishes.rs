@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+pub use crate::api::run::Intervention;
 use crate::api::run::{EndPolicy, SagaRunSpec};
 
 /// Read with every load.
@@ -17,6 +18,8 @@ pub struct Wishes {
     pub deletion: Option<EndPolicy>,
     /// The run's own deadline.
     pub active_deadline: Option<Duration>,
+    /// Decisions about stalled calls, in list order.
+    pub interventions: Vec<Intervention>,
 }
 
 /// A wish to end the run early.
@@ -40,6 +43,7 @@ impl Wishes {
                 .map(|wish| Cancellation { policy: wish.policy, reason: wish.reason.clone().unwrap_or_default() }),
             deletion: deleted.then_some(spec.deletion_policy),
             active_deadline: spec.active_deadline_seconds.map(seconds),
+            interventions: spec.interventions.clone(),
         }
     }
 
