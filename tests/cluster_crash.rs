@@ -14,7 +14,7 @@ use futures::StreamExt as _;
 use proof::forged::FORGERIES;
 use proof::play::{Deed, Played, play};
 use proof::point::{DEFINITION, Point, RUN, points};
-use proof::story::{SEQUENCE, SEQUENCE_UNDONE, Story};
+use proof::story::{DIAMOND, DIAMOND_UNDONE, SEQUENCE, SEQUENCE_UNDONE, Story, TRIP, TRIP_CANCELLED};
 
 /// So often a story is played until a point is met that was not met at once.
 const PLAYS: usize = 4;
@@ -89,4 +89,24 @@ async fn killed_anywhere_a_sequence_still_takes_effect_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_anywhere_a_failed_sequence_is_still_undone() {
     killed_everywhere(SEQUENCE_UNDONE, &[(RUN, 10)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_anywhere_a_diamond_still_takes_effect_once() {
+    killed_everywhere(DIAMOND, &[(RUN, 8)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_anywhere_a_diamond_whose_pivot_is_refused_is_still_undone() {
+    killed_everywhere(DIAMOND_UNDONE, &[(RUN, 10)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_anywhere_what_was_tried_is_still_confirmed_once() {
+    killed_everywhere(TRIP, &[(RUN, 9)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_anywhere_what_was_tried_is_still_cancelled() {
+    killed_everywhere(TRIP_CANCELLED, &[(RUN, 8)]).await;
 }

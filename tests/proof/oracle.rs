@@ -9,7 +9,9 @@ use std::time::Instant;
 use saga_operator::cli::participants::Effect;
 use serde_json::Value;
 
+use super::graph::Graph;
 use super::history::version;
+use super::order;
 use crate::common::proxy::Seen;
 
 /// Headers that may differ from attempt to attempt.
@@ -32,13 +34,13 @@ pub(crate) struct Evidence {
 }
 
 /// An intent as it was first stored.
-struct Intent {
-    step: String,
-    direction: String,
+pub(super) struct Intent {
+    pub(super) step: String,
+    pub(super) direction: String,
     attempt: u64,
     fence: u64,
     /// Which state.
-    state: usize,
+    pub(super) state: usize,
     stored: Option<Instant>,
 }
 
@@ -63,14 +65,18 @@ impl Evidence {
         self.nothing_unstored_is_sent(&intents, &requests, &mut found);
         self.outcomes_stay(&mut found);
         self.nothing_goes_forward_after_the_turn(&intents, &requests, &mut found);
-        self.compensations_wait_for_what_depends_on_them(&intents, &mut found);
         self.fences_rise(&intents, &mut found);
         for effect in self.effects.iter().filter(|effect| effect.times != 1) {
             found.push(format!("I6: '{}' took effect {} times", effect.key, effect.times));
         }
+        order::judge(self, &intents, &mut found);
         self.the_end_is_the_end(&requests, &mut found);
         a_key_means_one_request(&requests, &mut found);
         found
+    }
+
+    pub(super) const fn graph(&self) -> Graph<'_> {
+        Graph::new(&self.spec)
     }
 
     /// The evidence for people, in the order of time.
@@ -140,7 +146,7 @@ impl Evidence {
                 found.push(format!("{} {} lacks a header: {:?}", seen.method, seen.path, seen.headers));
                 continue;
             };
-            let poll = seen.method == "GET" && self.call(step, direction)["http"]["method"] != "GET";
+            let poll = seen.method == "GET" && self.graph().call(step, direction)["http"]["method"] != "GET";
             requests.push(Request { seen, key, step, direction, attempt, fence, poll });
         }
         requests
@@ -228,29 +234,6 @@ impl Evidence {
         }
     }
 
-    /// I4
-    fn compensations_wait_for_what_depends_on_them(&self, intents: &[Intent], found: &mut Vec<String>) {
-        let dependents = self.dependents();
-        for intent in intents.iter().filter(|intent| intent.direction == "compensate") {
-            let all = steps(&self.states[intent.state]);
-            let state = |name: &str| all.iter().find(|step| step["name"] == name).cloned().unwrap_or_default();
-            let own = state(&intent.step);
-            if own["state"] != "Succeeded" && own["state"] != "Unknown" {
-                found.push(format!("I4: '{}' is compensated as {}", intent.step, own["state"]));
-            }
-            for later in dependents.get(&intent.step).into_iter().flatten() {
-                let step = state(later);
-                let closed = step["state"] == "Pending" || is_outcome(&step["state"]);
-                let effect = step["state"] == "Succeeded" || step["state"] == "Unknown";
-                let undone = !step["compensation"].is_null() && is_outcome(&step["compensation"]["state"]);
-                let undoable = !self.call(later, "compensate").is_null();
-                if !closed || (effect && undoable && !undone) {
-                    found.push(format!("I4: '{}' is compensated before '{later}': {step}", intent.step));
-                }
-            }
-        }
-    }
-
     /// I5
     fn fences_rise(&self, intents: &[Intent], found: &mut Vec<String>) {
         for pair in self.states.windows(2) {
@@ -289,36 +272,6 @@ impl Evidence {
             found.push(format!("I7: {} was sent after the end", request.named()));
         }
     }
-
-    /// The definition of a call; null where there is none.
-    fn call(&self, step: &str, direction: &str) -> &Value {
-        let field = match direction {
-            "forward" => "action",
-            "compensate" => "compensation",
-            other => other,
-        };
-        let mut of_name = self.spec["steps"].as_array().into_iter().flatten().filter(|found| found["name"] == step);
-        of_name.next().map_or(&Value::Null, |step| &step[field])
-    }
-
-    /// For each step those that depend on it, directly or through others.
-    fn dependents(&self) -> BTreeMap<String, BTreeSet<String>> {
-        let mut dependents = BTreeMap::<String, BTreeSet<String>>::new();
-        let all: Vec<_> = self.spec["steps"].as_array().into_iter().flatten().collect();
-        for (place, step) in all.iter().enumerate().rev() {
-            let own = step["name"].as_str().unwrap_or_default().to_owned();
-            let mut after = dependents.get(&own).cloned().unwrap_or_default();
-            after.insert(own);
-            let on: Vec<_> = match step["dependsOn"].as_array() {
-                Some(names) => names.iter().collect(),
-                None => place.checked_sub(1).map(|before| &all[before]["name"]).into_iter().collect(),
-            };
-            for name in on.into_iter().filter_map(Value::as_str) {
-                dependents.entry(name.to_owned()).or_default().extend(after.iter().cloned());
-            }
-        }
-        dependents
-    }
 }
 
 impl Request<'_> {
@@ -347,7 +300,7 @@ fn a_key_means_one_request(requests: &[Request<'_>], found: &mut Vec<String>) {
     }
 }
 
-fn steps(state: &Value) -> &[Value] {
+pub(super) fn steps(state: &Value) -> &[Value] {
     state["status"]["steps"].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
@@ -356,7 +309,7 @@ fn number(value: &Value) -> u64 {
 }
 
 /// Of an action, a compensation or a confirmation.
-fn is_outcome(state: &Value) -> bool {
+pub(super) fn is_outcome(state: &Value) -> bool {
     ["Succeeded", "Failed", "Unknown", "Skipped", "Resolved"].iter().any(|outcome| state == outcome)
 }
 

@@ -79,6 +79,7 @@ pub(crate) async fn play(story: &Story, disturbed: Option<(&Point, Deed)>) -> Pl
         second = Some(stage.operator());
     }
     drop(work);
+    stage.settle_the_pivot().await;
     let ended = stage.shop.ended("order").await;
     let played = stage.judge(story, point, &ended, &history, replaced).await;
     drop((first, second, history));
@@ -158,6 +159,24 @@ impl Theatre {
         .await
     }
 
+    /// Does what a person would do when a Pivot was refused and may have taken effect all the same: looks, and says so.
+    pub(crate) async fn settle_the_pivot(&self) {
+        let settled = |run: &SagaRun| has_ended(run) || stands(run) == "PivotInDoubt";
+        let run = self.shop.until("order", "ended, or in doubt about its Pivot", settled).await;
+        if has_ended(&run) {
+            return;
+        }
+        let pivot = self.spec["steps"].as_array().into_iter().flatten().find(|step| step["role"] == "Pivot");
+        let pivot = pivot.expect("a Pivot")["name"].clone();
+        let account = account(&self.shop, &run);
+        assert!(account.standing().iter().all(|step| pivot != *step), "it took effect: {:#?}", account.entries);
+        let mark = json!({
+            "id": "looked", "step": pivot, "direction": "Forward", "action": "MarkFailed",
+            "reason": "the ledger says so", "requestedBy": "a test",
+        });
+        self.shop.patch_run("order", json!({"interventions": [mark]})).await;
+    }
+
     /// Fails with all that is known when something that must hold does not.
     pub(crate) async fn judge(
         &self,
@@ -181,8 +200,9 @@ impl Theatre {
             found.push(format!("L1: it ended {}", stands(ended)));
         }
         let standing = account.effects.iter().filter(|effect| effect.state != EffectState::Undone);
-        let standing: Vec<_> =
+        let mut standing: Vec<_> =
             standing.map(|effect| (effect.step.as_deref().unwrap_or_default(), effect.state)).collect();
+        standing.sort_by_key(|(step, _)| *step);
         if standing != story.standing {
             found.push(format!("I6: {standing:?} stands"));
         }
@@ -209,9 +229,11 @@ fn left(run: &SagaRun) -> Value {
         let undo = if in_doubt { Value::Null } else { step["compensation"]["state"].clone() };
         json!([step["name"], forward, undo, step["confirm"]["state"], step["outputs"]])
     });
+    // A person says what the answer said.
+    let reason = status["failure"]["reason"].as_str().unwrap_or_default();
     json!({
         "steps": steps.collect::<Value>(),
-        "failure": [status["failure"]["step"], status["failure"]["reason"]],
+        "failure": [status["failure"]["step"], if reason == "MarkedFailed" { "Rejected" } else { reason }],
         "conditions": conditions(run),
         "outputs": status["outputs"],
         "finalizers": run.metadata.finalizers,
