@@ -38,7 +38,7 @@ impl Turn<'_> {
         if self.waits_silently(wishes) {
             return;
         }
-        let news = wishes.generation > self.stored().observed_generation;
+        let news = wishes.generation > self.stored().observed_generation || !self.was_committed();
         self.state.stored.observed_generation = wishes.generation;
         if wishes.abandon() {
             return self.abandon(wishes);
@@ -132,8 +132,7 @@ impl Turn<'_> {
 
     /// Says once that a run past its commit point is not undone.
     fn refuse_to_turn(&mut self, wishes: &Wishes) {
-        let asked = wishes.cancellation.is_some() || wishes.deletion.is_some();
-        if asked && self.mode() != Mode::Ended && self.stored().failure.is_none() && self.committed() {
+        if wishes.ask_for_the_end() && self.mode() != Mode::Ended && self.goes_forward_for_good() {
             let text = "past its commit point a run is not undone: it goes on to its end".to_owned();
             self.note(Level::Warning, Occasion::TooLate, text);
         }

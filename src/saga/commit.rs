@@ -1,8 +1,9 @@
 //! The commit point: from when on nothing turns the run any more.
 
+use super::definition::Definition;
 use super::key::CallId;
 use super::mode::Mode;
-use super::state::Phase;
+use super::state::{Phase, StepRecord, Stored};
 use super::turn::Turn;
 use crate::api::Reason;
 use crate::api::definition::Role;
@@ -10,10 +11,17 @@ use crate::api::definition::Role;
 impl Turn<'_> {
     /// The Pivot succeeded, or, without one, every step is done.
     pub(super) fn committed(&self) -> bool {
-        match self.pivot() {
-            Some(pivot) => self.record(pivot).is_some_and(|record| record.forward.phase == Phase::Succeeded),
-            None => self.forward_done(),
-        }
+        self.definition().is_some_and(|definition| self.stored().committed(definition))
+    }
+
+    /// The same of the state that the decision was begun from.
+    pub(super) fn was_committed(&self) -> bool {
+        self.definition().is_some_and(|definition| self.stored_before().committed(definition))
+    }
+
+    /// Past the commit point, and not turned by the very write that reached it.
+    pub(super) fn goes_forward_for_good(&self) -> bool {
+        self.stored().failure.is_none() && self.committed()
     }
 
     fn pivot(&self) -> Option<usize> {
@@ -61,6 +69,16 @@ impl Turn<'_> {
             Some(Role::Compensatable) => true,
             Some(Role::ReadOnly) => !self.committed(),
             Some(Role::Pivot | Role::Retriable) | None => false,
+        }
+    }
+}
+
+impl Stored {
+    /// The Pivot succeeded, or, without one, every step is done.
+    pub(super) fn committed(&self, definition: &Definition) -> bool {
+        match definition.pivot {
+            Some(pivot) => self.steps.get(pivot).is_some_and(|record| record.forward.phase == Phase::Succeeded),
+            None => !self.steps.is_empty() && self.steps.iter().all(StepRecord::is_done),
         }
     }
 }

@@ -10,6 +10,7 @@ use super::state::{CallRecord, End, Phase, State, StepRecord, Stored};
 use super::text;
 use super::time::Now;
 use super::turn::Turn;
+use super::wishes::Wishes;
 use crate::api::condition::{COMPLETED, RECONCILING, STALLED, SUCCEEDED};
 use crate::api::run::Direction;
 use crate::api::{Condition, ConditionStatus, Reason};
@@ -67,13 +68,13 @@ impl Turn<'_> {
 /// `lastTransitionTime` moves only with a status.
 fn update(state: &mut State, plan: &Plan, now: Now) {
     let stored = &state.stored;
-    if state.local.wishes.is_none() || (stored.start_time.is_none() && stored.end.is_none()) {
+    let Some(wishes) = state.local.wishes.as_ref().filter(|_| stored.start_time.is_some() || stored.end.is_some())
+    else {
         return;
-    }
-    let suspended = state.local.wishes.as_ref().is_some_and(super::wishes::Wishes::holds);
+    };
     let at = now.wall.round(jiff::TimestampRound::new().smallest(jiff::Unit::Second).mode(jiff::RoundMode::Trunc));
     let at = at.unwrap_or(now.wall);
-    let wanted = conditions(stored, plan, suspended);
+    let wanted = conditions(stored, plan, wishes);
     let conditions = wanted.into_iter().map(|wanted| stamp(wanted, &stored.conditions, stored.observed_generation, at));
     state.stored.conditions = conditions.collect();
 }
@@ -97,8 +98,8 @@ fn stamp(wanted: Wanted, before: &[Condition], generation: i64, now: Timestamp) 
     }
 }
 
-fn conditions(stored: &Stored, plan: &Plan, suspended: bool) -> Vec<Wanted> {
-    let (reason, message) = summary(stored, plan, suspended);
+fn conditions(stored: &Stored, plan: &Plan, wishes: &Wishes) -> Vec<Wanted> {
+    let (reason, message) = summary(stored, plan, wishes);
     let message = text::message(&message);
     let succeeded = match stored.end {
         Some(End::Succeeded) => ConditionStatus::True,
@@ -120,7 +121,7 @@ fn conditions(stored: &Stored, plan: &Plan, suspended: bool) -> Vec<Wanted> {
 }
 
 /// The reason and message of `Succeeded`: the end; else a stall, before a suspension, before the mode.
-fn summary(stored: &Stored, plan: &Plan, suspended: bool) -> (Reason, String) {
+fn summary(stored: &Stored, plan: &Plan, wishes: &Wishes) -> (Reason, String) {
     if let Some(end) = stored.end {
         let why = stored.failure.as_ref().map_or(String::new(), |failure| failure.message.clone());
         return (end.reason(), if why.is_empty() { progress(stored) } else { why });
@@ -133,7 +134,7 @@ fn summary(stored: &Stored, plan: &Plan, suspended: bool) -> (Reason, String) {
     if let Some((id, call)) = stored.stalled() {
         return (call.reason.unwrap_or(Reason::CompensationExhausted), stall(stored, id, call));
     }
-    if suspended {
+    if wishes.holds() {
         return (Reason::Suspended, format!("{}; set `spec.suspend` to false to go on", progress(stored)));
     }
     match stored.mode() {
@@ -145,8 +146,21 @@ fn summary(stored: &Stored, plan: &Plan, suspended: bool) -> (Reason, String) {
             let why = stored.failure.as_ref().map_or("", |failure| failure.message.as_str());
             (Reason::Compensating, why.to_owned())
         }
-        Mode::Confirming => (Reason::Confirming, "every step is done; making final what was tried".to_owned()),
-        Mode::Forward | Mode::Ended => (Reason::Running, progress(stored)),
+        Mode::Confirming => {
+            let late = too_late(stored, plan, wishes);
+            (Reason::Confirming, format!("every step is done; making final what was tried{late}"))
+        }
+        Mode::Forward | Mode::Ended => (Reason::Running, progress(stored) + too_late(stored, plan, wishes)),
+    }
+}
+
+/// A wish that came after the commit point.
+fn too_late(stored: &Stored, plan: &Plan, wishes: &Wishes) -> &'static str {
+    let committed = plan.definition.as_ref().is_ok_and(|definition| stored.committed(definition));
+    match (committed, &wishes.cancellation, wishes.deletion) {
+        (true, Some(_), _) => "; its cancellation came after the commit point and is refused",
+        (true, None, Some(_)) => "; it is being deleted, and goes when it has ended",
+        (true, None, None) | (false, ..) => "",
     }
 }
 

@@ -41,11 +41,6 @@ impl Turn<'_> {
         self.record(step).is_some_and(super::state::StepRecord::is_done)
     }
 
-    /// Every step is Succeeded or Skipped.
-    pub(super) fn forward_done(&self) -> bool {
-        !self.stored().steps.is_empty() && (0..self.stored().steps.len()).all(|step| self.is_done(step))
-    }
-
     pub(super) fn forward_read(&mut self, call: CallId, reading: &Reading, answer: &Answer) {
         match &reading.verdict {
             Verdict::Succeeded => self.forward_succeeded(call, answer),
