@@ -48,7 +48,7 @@ fn check_history(definition: &Definition, history: &[Write], broken: &mut Vec<St
                 Direction::Compensate if forward.get(&intent.call.step) >= Some(&intent.fence) => {
                     broken.push(format!("I5: {:?} below its action", intent.call));
                 }
-                Direction::Compensate => {}
+                Direction::Compensate | Direction::Confirm => {}
             }
         }
         check_order(definition, &before, stored, broken);

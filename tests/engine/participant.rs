@@ -9,7 +9,7 @@ use saga_operator::api::run::Direction;
 use saga_operator::clock::Clock;
 use saga_operator::journal::Persisted;
 use saga_operator::participant::Participant;
-use saga_operator::saga::{Answer, Fence, Intent, Response};
+use saga_operator::saga::{Answer, Fence, Intent, Polling, Response};
 use serde_json::{Value, json};
 
 use super::chance::Chance;
@@ -157,6 +157,10 @@ impl Participant for ProcessParticipant {
     async fn call(&self, intent: Persisted<Intent>) -> Answer {
         let intent = intent.into_inner();
         self.process.while_alive(self.send(intent)).await
+    }
+
+    async fn poll(&self, _polling: Arc<Persisted<Polling>>) -> Answer {
+        lost()
     }
 }
 

@@ -251,12 +251,13 @@ pub fn definition_named(revision: &str, steps: usize, timeout: i32, attempts: i3
             ..RetryPolicy::default()
         }),
         responses: Vec::new(),
+        polling: None,
     };
     let step = |index: usize| Step {
         name: format!("s{index}"),
         role: if index % 4 == 3 { Role::ReadOnly } else { Role::Compensatable },
         action: call(format!("do/{index}"), attempts),
-        compensation: (index % 4 != 3).then(|| call(format!("undo/{index}"), attempts + 2)),
+        compensation: (index % 4 != 3).then(|| call(format!("undo/{index}"), attempts + 2).into()),
         outputs: vec![Output { name: "id".into(), value: "${response.body.id}".into() }],
         ..Step::default()
     };
