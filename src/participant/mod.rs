@@ -36,6 +36,8 @@ mod harness;
 #[cfg(test)]
 mod http_tests;
 #[cfg(test)]
+mod poll_tests;
+#[cfg(test)]
 mod tls_tests;
 
 pub use crate::clock::Clock;

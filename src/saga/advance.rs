@@ -38,7 +38,7 @@ impl Turn<'_> {
         if self.waits_silently(wishes) {
             return;
         }
-        let news = wishes.generation > self.stored().observed_generation && self.asks_otherwise(wishes);
+        let news = self.asks_otherwise(wishes) || !self.was_committed();
         self.state.stored.observed_generation = wishes.generation;
         if wishes.abandon() {
             return self.abandon(wishes);
@@ -74,7 +74,7 @@ impl Turn<'_> {
             self.begin();
         }
         self.conclude();
-        if news || self.commits() {
+        if news {
             self.refuse_to_turn(wishes);
         }
         self.keep_alive();
@@ -130,18 +130,18 @@ impl Turn<'_> {
         }
     }
 
-    /// Whether the wish to end the run early is another than the one that this process knew.
+    /// Whether the wish to end the run early is another than the one known so far.
     fn asks_otherwise(&self, wishes: &Wishes) -> bool {
         let known = self.before().local.wishes.as_ref();
-        known.is_none_or(|known| known.cancellation != wishes.cancellation || known.deletion != wishes.deletion)
+        wishes.generation > self.stored().observed_generation
+            && known.is_none_or(|known| known.cancellation != wishes.cancellation || known.deletion != wishes.deletion)
     }
 
-    /// Says once that a run past its commit point is not undone: when that is asked for, and when the run gets there after
-    /// it was asked for.
+    /// Says once that a run past its commit point is not undone.
     fn refuse_to_turn(&mut self, wishes: &Wishes) {
-        let asked = asked_to_end(wishes).is_some();
-        if asked && self.mode() != Mode::Ended && self.stored().failure.is_none() && self.committed() {
-            self.note(Level::Warning, Occasion::TooLate, text::TOO_LATE.to_owned());
+        if wishes.ask_for_the_end() && self.mode() != Mode::Ended && self.goes_forward_for_good() {
+            let text = "past its commit point a run is not undone: it goes on to its end".to_owned();
+            self.note(Level::Warning, Occasion::TooLate, text);
         }
     }
 

@@ -35,10 +35,13 @@ impl Turn<'_> {
         };
         let record = self.call(call).cloned().unwrap_or_default();
         let rule = render::rule(self.plan, self.stored(), plan, call, answer);
-        let key = self.key(call, record.key_suffix);
-        // The same as when it was sent, so it can be rendered; only its URL matters here.
-        let request = render::request(self.plan, self.stored(), plan, call, &key);
-        let url = request.map(|request| request.url).unwrap_or_default();
+        let url = if outcome::asks_for_location(answer, &rule) {
+            let key = self.key(call, record.key_suffix);
+            // The same as when it was sent, so it can be rendered.
+            render::request(self.plan, self.stored(), plan, call, &key).map(|request| request.url).unwrap_or_default()
+        } else {
+            String::new()
+        };
         let reading = outcome::read(call.direction, answer, record.doubtful > 0, rule, &url);
         self.heard(call, &reading, answer);
     }

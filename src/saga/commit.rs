@@ -9,14 +9,19 @@ use crate::api::Reason;
 use crate::api::definition::Role;
 
 impl Turn<'_> {
-    /// The run is past its commit point.
+    /// The Pivot succeeded, or, without one, every step is done.
     pub(super) fn committed(&self) -> bool {
-        is_committed(self.definition(), self.stored())
+        self.definition().is_some_and(|definition| self.stored().committed(definition))
     }
 
-    /// This decision brings the run past its commit point.
-    pub(super) fn commits(&self) -> bool {
-        self.committed() && !is_committed(self.definition(), &self.before().stored)
+    /// The same of the state that the decision was begun from.
+    pub(super) fn was_committed(&self) -> bool {
+        self.definition().is_some_and(|definition| self.stored_before().committed(definition))
+    }
+
+    /// Past the commit point, and not turned by the very write that reached it.
+    pub(super) fn goes_forward_for_good(&self) -> bool {
+        self.stored().failure.is_none() && self.committed()
     }
 
     fn pivot(&self) -> Option<usize> {
@@ -68,11 +73,13 @@ impl Turn<'_> {
     }
 }
 
-/// The Pivot succeeded, or, without one, every step is done.
-pub(super) fn is_committed(definition: Option<&Definition>, stored: &Stored) -> bool {
-    match definition.and_then(|definition| definition.pivot) {
-        Some(pivot) => stored.steps.get(pivot).is_some_and(|record| record.forward.phase == Phase::Succeeded),
-        None => !stored.steps.is_empty() && stored.steps.iter().all(StepRecord::is_done),
+impl Stored {
+    /// The Pivot succeeded, or, without one, every step is done.
+    pub(super) fn committed(&self, definition: &Definition) -> bool {
+        match definition.pivot {
+            Some(pivot) => self.steps.get(pivot).is_some_and(|record| record.forward.phase == Phase::Succeeded),
+            None => !self.steps.is_empty() && self.steps.iter().all(StepRecord::is_done),
+        }
     }
 }
 

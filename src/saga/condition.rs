@@ -2,8 +2,6 @@
 
 use jiff::Timestamp;
 
-use super::advance::asked_to_end;
-use super::commit::is_committed;
 use super::key::CallId;
 use super::mode::Mode;
 use super::note::{Level, Occasion};
@@ -70,10 +68,10 @@ impl Turn<'_> {
 /// `lastTransitionTime` moves only with a status.
 fn update(state: &mut State, plan: &Plan, now: Now) {
     let stored = &state.stored;
-    let Some(wishes) = &state.local.wishes else { return };
-    if stored.start_time.is_none() && stored.end.is_none() {
+    let Some(wishes) = state.local.wishes.as_ref().filter(|_| stored.start_time.is_some() || stored.end.is_some())
+    else {
         return;
-    }
+    };
     let at = now.wall.round(jiff::TimestampRound::new().smallest(jiff::Unit::Second).mode(jiff::RoundMode::Trunc));
     let at = at.unwrap_or(now.wall);
     let wanted = conditions(stored, plan, wishes);
@@ -139,8 +137,6 @@ fn summary(stored: &Stored, plan: &Plan, wishes: &Wishes) -> (Reason, String) {
     if wishes.holds() {
         return (Reason::Suspended, format!("{}; set `spec.suspend` to false to go on", progress(stored)));
     }
-    let refused = asked_to_end(wishes).is_some() && is_committed(plan.definition.as_deref().ok(), stored);
-    let too_late = if refused { format!("; {}", text::TOO_LATE) } else { String::new() };
     match stored.mode() {
         Mode::Pending => match &plan.definition {
             Err(unready) => (Reason::Pending, text::waiting_for(&plan.definition_name, unready)),
@@ -151,9 +147,20 @@ fn summary(stored: &Stored, plan: &Plan, wishes: &Wishes) -> (Reason, String) {
             (Reason::Compensating, why.to_owned())
         }
         Mode::Confirming => {
-            (Reason::Confirming, "every step is done; making final what was tried".to_owned() + &too_late)
+            let late = too_late(stored, plan, wishes);
+            (Reason::Confirming, format!("every step is done; making final what was tried{late}"))
         }
-        Mode::Forward | Mode::Ended => (Reason::Running, progress(stored) + &too_late),
+        Mode::Forward | Mode::Ended => (Reason::Running, progress(stored) + too_late(stored, plan, wishes)),
+    }
+}
+
+/// A wish that came after the commit point.
+fn too_late(stored: &Stored, plan: &Plan, wishes: &Wishes) -> &'static str {
+    let committed = plan.definition.as_ref().is_ok_and(|definition| stored.committed(definition));
+    match (committed, &wishes.cancellation, wishes.deletion) {
+        (true, Some(_), _) => "; its cancellation came after the commit point and is refused",
+        (true, None, Some(_)) => "; it is being deleted, and goes when it has ended",
+        (true, None, None) | (false, ..) => "",
     }
 }
 

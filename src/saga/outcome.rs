@@ -55,7 +55,7 @@ pub enum After {
 }
 
 /// Reads an answer to an attempt. `doubted`: the call has a doubtful attempt already. `rule`: the outcome of the first rule
-/// that matched, or that a rule could not be evaluated. `url`: of the request, which a `Location` is relative to.
+/// that matched, or that a rule could not be evaluated. `url`: of the request, where [`asks_for_location`] says so.
 pub fn read(direction: Direction, answer: &Answer, doubted: bool, rule: Rule, url: &str) -> Reading {
     match answer {
         Answer::Response(response) => {
@@ -89,6 +89,12 @@ pub fn read(direction: Direction, answer: &Answer, doubted: bool, rule: Rule, ur
             http_status: None,
         },
     }
+}
+
+/// Whether reading an answer takes the URL of the request, which a `Location` is relative to.
+pub fn asks_for_location(answer: &Answer, rule: &Rule) -> bool {
+    let accepted = matches!(answer, Answer::Response(response) if response.status == 202);
+    accepted || *rule == Rule::Matched(RuleOutcome::InProgress)
 }
 
 /// What a look at a call in progress tells.
@@ -215,10 +221,8 @@ fn rejected(row: Reading) -> Reading {
 
 fn retried(row: Reading, response: &Response) -> Reading {
     let message = by_rule(&row);
-    let reason = match row.reason {
-        // The row read it as done or accepted: the rule does not.
-        Reason::Succeeded | Reason::InProgress => Reason::Rejected,
-        other => other,
-    };
+    // The row may read it as done or accepted: the rule does not.
+    let good = matches!(row.reason, Reason::Succeeded | Reason::InProgress);
+    let reason = if good { Reason::Rejected } else { row.reason };
     Reading { verdict: Verdict::Retry(after(response)), reason, message, ..row }
 }

@@ -9,9 +9,6 @@ pub const STEP_MESSAGE: usize = 128;
 /// Longest message of a failure or a condition.
 pub const MESSAGE: usize = 256;
 
-/// What becomes of a wish to end a run past its commit point.
-pub(super) const TOO_LATE: &str = "past its commit point a run is not undone: it goes on to its end";
-
 /// At most 256 printable ASCII characters, none of which JSON or HTML escapes.
 pub(super) fn message(text: &str) -> String {
     plain(text, MESSAGE)

@@ -96,6 +96,10 @@ impl<'a> Turn<'a> {
         &self.state.stored
     }
 
+    pub(super) const fn stored_before(&self) -> &Stored {
+        &self.before.stored
+    }
+
     pub(super) fn definition(&self) -> Option<&'a Definition> {
         self.plan.definition.as_deref().ok()
     }

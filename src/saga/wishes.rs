@@ -53,6 +53,11 @@ impl Wishes {
             || self.cancellation.as_ref().is_some_and(|wish| wish.policy == EndPolicy::Abandon)
     }
 
+    /// The run is cancelled, or being deleted.
+    pub const fn ask_for_the_end(&self) -> bool {
+        self.cancellation.is_some() || self.deletion.is_some()
+    }
+
     /// Nothing not yet sent may be sent. Deletion ends a suspension.
     pub const fn holds(&self) -> bool {
         self.suspend && self.deletion.is_none()
