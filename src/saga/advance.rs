@@ -86,6 +86,7 @@ impl Turn<'_> {
             self.begin_ready();
         }
         if self.mode() == Mode::Confirming {
+            self.announce_confirming();
             self.confirm_ready();
         }
         if self.mode() == Mode::Compensating {
