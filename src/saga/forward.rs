@@ -12,6 +12,7 @@ use super::state::{Failure, Phase};
 use super::text;
 use super::turn::{Attempt, Turn};
 use crate::api::Reason;
+use crate::api::definition::Role;
 
 impl Turn<'_> {
     /// Begins every step whose dependencies are done.
@@ -110,8 +111,12 @@ impl Turn<'_> {
         self.close(call, if doubted { Phase::Unknown } else { Phase::Failed });
     }
 
-    /// An action that cannot be made: refused without effect.
+    /// An action that cannot be made: refused without effect. A Pivot that was made before is not refused for that.
     pub(super) fn forward_unrendered(&mut self, call: CallId, unrendered: &Unrendered) {
+        let pivot = self.step_plan(call.step).is_some_and(|step| step.role == Role::Pivot);
+        if pivot && self.was_rendered(call) {
+            return self.stall_unrendered(call, unrendered);
+        }
         self.fail(call, unrendered.reason, &unrendered.message, None);
         self.give_up(call, unrendered.reason, &unrendered.message, None);
     }
