@@ -176,8 +176,8 @@ impl Turn<'_> {
                 if let (Attempt::Next { .. }, Some(record)) = (attempt, self.call_mut(call)) {
                     record.attempts += 1;
                     record.takeovers = 0;
+                    self.state.local.own.remove(&call);
                 }
-                self.state.local.own.remove(&call);
                 self.wait_without_intent(call);
             } else {
                 self.attempt(call, attempt);
@@ -204,7 +204,7 @@ impl Turn<'_> {
             .filter(|call| self.state.local.own.get(call).is_some_and(|own| !own.sent))
             .collect();
         for call in unsent {
-            self.drop_attempt(call);
+            self.take_back(call);
             self.wait_without_intent(call);
         }
     }

@@ -126,3 +126,21 @@ fn another_action_that_would_differ_under_its_key_turns_the_run_before_the_commi
     }
 }
 
+#[test]
+fn an_attempt_adds_to_doubtful_attempts_at_most_once_also_when_it_was_suspended() {
+    let plan = trip();
+    let pay = CallId::forward(PAY);
+    let conflict = step(&plan, &paying(&plan), &[answered(&paying(&plan), pay, http_after(409, 3))], at(400));
+    assert_eq!((call(&conflict.state, pay).attempts, call(&conflict.state, pay).doubtful), (1, 1));
+    let mut state = conflict.state;
+    state.landed(at(400));
+    let held = land(&plan, &state, &[suspended(2, true)], at(500));
+    assert_eq!(held.effects, [Effect::Withdraw(pay)]);
+    let resumed = land(&plan, &held.state, &[suspended(3, false)], at(600));
+    assert_eq!(sends(&resumed), [pay]);
+    let failed = hear(&plan, &resumed.state, pay, http(500, Value::Null), 700);
+    assert_eq!((call(&failed.state, pay).attempts, call(&failed.state, pay).doubtful), (2, 1));
+    let second = hear(&plan, &failed.state, pay, http(500, Value::Null), 1000);
+    assert_eq!(call(&second.state, pay).doubtful, 2, "another attempt counts for itself");
+}
+
