@@ -144,3 +144,24 @@ fn an_attempt_adds_to_doubtful_attempts_at_most_once_also_when_it_was_suspended(
     assert_eq!(call(&second.state, pay).doubtful, 2, "another attempt counts for itself");
 }
 
+#[test]
+fn only_who_stored_the_first_intents_and_sent_none_takes_another_revision() {
+    let plan = order();
+    let first = step(&plan, &State::default(), &[wished()], at(0));
+    let mut unsent = first.state;
+    unsent.landed(at(0));
+    let pinned = step(&plan, &unsent, &[Event::RevisionGone], at(10));
+    assert!(pinned.effects.contains(&Effect::Withdraw(CallId::forward(0))), "{:?}", pinned.effects);
+    // A taker does not know whether they were sent.
+    let taker = self::plan(Ok(definition(ORDER)), "b", Tenure::Exclusive);
+    let mut taken = step(&taker, &fresh(&unsent, 20), &[wished()], at(20)).state;
+    taken.landed(at(20));
+    assert!(!step(&taker, &taken, &[Event::RevisionGone], at(30)).changed);
+    // What was sent and told to come back was sent.
+    let mut sent = unsent;
+    sent.sent(CallId::forward(0));
+    let conflict = answered(&sent, CallId::forward(0), http_after(409, 3));
+    let mut told = step(&plan, &sent, &[conflict], at(40)).state;
+    told.landed(at(40));
+    assert!(!step(&plan, &told, &[Event::RevisionGone], at(50)).changed);
+}
