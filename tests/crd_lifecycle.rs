@@ -47,7 +47,7 @@ async fn defaults_are_stored_and_read_back_as_types() {
     assert_eq!(retry.max_backoff_milliseconds, Some(30_000));
     assert_eq!(retry.backoff_multiplier, Some(2));
     assert_eq!(retry.jitter_percent, Some(20));
-    assert_eq!(step.compensation.as_ref().and_then(|call| call.retry_policy.as_ref()), None);
+    assert_eq!(step.compensation.as_ref().and_then(|undo| undo.call.retry_policy.as_ref()), None);
 
     let run = Api::<SagaRun>::namespaced(client.clone(), &namespace).get("defaults").await;
     let run = run.expect("failed to read the run");
