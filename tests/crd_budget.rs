@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use saga_operator::api::run::{
-    Direction, Failure, InFlight, Journal, SagaRunStatus, StepState, StepStatus, UndoState, UndoStatus,
+    CallState, CallStatus, Direction, Failure, InFlight, InterventionOutcome, InterventionStatus, Journal,
+    SagaRunStatus, StepState, StepStatus,
 };
 use saga_operator::api::schema::crds;
 use saga_operator::api::{Condition, ConditionStatus, Reason};
@@ -91,7 +92,13 @@ fn largest_status(bounds: &Bounds) -> SagaRunStatus {
         attempt: bounds.int("journal.inFlight[].attempt"),
         fence: bounds.long("journal.inFlight[].fence"),
         deadline_time: bounds.time("journal.inFlight[].deadlineTime"),
-        not_before_time: Some(bounds.time("journal.inFlight[].notBeforeTime")),
+        not_before_time: None,
+        location: Some(bounds.text("journal.inFlight[].location")),
+    };
+    let judged = InterventionStatus {
+        id: bounds.text("interventions[].id"),
+        outcome: InterventionOutcome::Refused,
+        time: bounds.time("interventions[].time"),
     };
     SagaRunStatus {
         conditions: ["Succeeded", "Completed", "Reconciling", "Stalled"].map(condition).into(),
@@ -107,6 +114,8 @@ fn largest_status(bounds: &Bounds) -> SagaRunStatus {
             http_status_code: Some(bounds.int("failure.httpStatusCode")),
         }),
         steps: (0..bounds.items("steps")).map(|index| largest_step(bounds, index)).collect(),
+        outputs: BTreeMap::new(),
+        interventions: vec![judged; bounds.items("interventions")],
         journal: Some(Journal {
             fence: bounds.long("journal.fence"),
             holder: Some(bounds.text("journal.holder")),
@@ -127,27 +136,28 @@ fn largest_step(bounds: &Bounds, index: usize) -> StepStatus {
         doubtful_attempts: Some(bounds.int("steps[].doubtfulAttempts")),
         start_time: Some(bounds.time("steps[].startTime")),
         completion_time: Some(bounds.time("steps[].completionTime")),
-        http_status_code: Some(bounds.int("steps[].httpStatusCode")),
-        reason: Some(bounds.text("steps[].reason")),
+        http_status_code: open.then(|| bounds.int("steps[].httpStatusCode")),
+        reason: open.then(|| bounds.text("steps[].reason")),
         message: has_message.then(|| bounds.text("steps[].message")),
         outputs: if index == 0 { largest_outputs() } else { BTreeMap::new() },
         key_suffix: None,
         digest: None,
         attempts_before: None,
         takeovers: None,
-        compensation: Some(UndoStatus {
-            state: UndoState::Stalled,
+        compensation: Some(CallStatus {
+            state: CallState::Stalled,
             attempts: Some(bounds.int("steps[].compensation.attempts")),
             doubtful_attempts: Some(bounds.int("steps[].compensation.doubtfulAttempts")),
             completion_time: None,
-            http_status_code: Some(bounds.int("steps[].compensation.httpStatusCode")),
-            reason: Some(bounds.text("steps[].compensation.reason")),
-            message: has_message.then(|| bounds.text("steps[].compensation.message")),
+            http_status_code: open.then(|| bounds.int("steps[].compensation.httpStatusCode")),
+            reason: open.then(|| bounds.text("steps[].compensation.reason")),
+            message: None,
             key_suffix: asked_for.then(|| bounds.int("steps[].compensation.keySuffix")),
-            digest: Some(bounds.text("steps[].compensation.digest")),
+            digest: open.then(|| bounds.text("steps[].compensation.digest")),
             attempts_before: asked_for.then(|| bounds.int("steps[].compensation.attemptsBefore")),
             takeovers: open.then(|| bounds.int("steps[].compensation.takeovers")),
         }),
+        confirm: None,
     }
 }
 
@@ -196,6 +206,8 @@ fn a_status_of_five_steps_without_trouble_has_less_than_2_5_kib() {
         progress: Some("5/5".to_owned()),
         failure: None,
         steps: (0..5).map(step).collect(),
+        outputs: BTreeMap::new(),
+        interventions: Vec::new(),
         journal: Some(Journal { fence: 8, holder: Some("x".repeat(32)), in_flight: Vec::new() }),
     };
     let json = serde_json::to_string(&status).expect("a status is plain data");

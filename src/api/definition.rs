@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::condition::Condition;
+use super::run::Direction;
 use super::{rules, schema};
 
 /// What a saga is: steps, each an HTTP call with its compensation.
@@ -60,9 +61,57 @@ pub struct SagaDefinitionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 2_592_000))]
     pub active_deadline_seconds: Option<i32>,
-    /// steps run one after the other, in this order, and are undone in the reverse order. 1 to 64, with different names.
-    #[schemars(length(min = 1, max = 64), transform = schema::atomic, transform = rules::unique_names)]
+    /// compensationPolicy says in which order steps are undone, and what happens when one cannot be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compensation_policy: Option<CompensationPolicy>,
+    /// steps run one after the other, in this order, unless they say what they depend on; they are undone in the reverse
+    /// order. 1 to 64, with different names.
+    #[schemars(
+        length(min = 1, max = 64),
+        transform = schema::atomic,
+        transform = rules::unique_names,
+        transform = rules::steps
+    )]
     pub steps: Vec<Step>,
+    /// outputs of the run, evaluated when it succeeds; one that fails is left out. At most 32, with different names;
+    /// 16 KiB together with those of the steps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), transform = schema::atomic, transform = rules::unique_names)]
+    pub outputs: Vec<Output>,
+}
+
+/// How a run is undone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CompensationPolicy {
+    /// order in which steps are undone. Reverse (the default): a step when every step that depends on it is undone.
+    /// Parallel: in groups of falling `compensation.priority`, whatever depends on what.
+    #[serde(default)]
+    pub order: CompensationOrder,
+    /// onExhausted says what happens to the others while a compensation needs a person. Halt (the default): none is begun.
+    /// Continue: they go on as if it were done.
+    #[serde(default)]
+    pub on_exhausted: OnExhausted,
+}
+
+/// The order of compensations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CompensationOrder {
+    /// The reverse of the dependencies.
+    #[default]
+    Reverse,
+    /// Side by side, in groups of falling priority.
+    Parallel,
+}
+
+/// What becomes of the other compensations while one is stalled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnExhausted {
+    /// None is begun.
+    #[default]
+    Halt,
+    /// They go on.
+    Continue,
 }
 
 /// One step of a saga.
@@ -75,26 +124,44 @@ pub struct Step {
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z][a-zA-Z0-9]{0,62}$"), transform = rules::not_a_keyword)]
     pub name: String,
     /// role says what may be done about the step when the run cannot go on. Compensatable (the default): `compensation`
-    /// undoes it. ReadOnly: it has no effect, so there is nothing to undo.
+    /// undoes it. Pivot: the go/no-go; once it succeeded the run goes forward, whatever happens. Retriable: comes after the
+    /// Pivot and must succeed in the end. ReadOnly: it has no effect, so there is nothing to undo.
     #[serde(default)]
     pub role: Role,
+    /// dependsOn names steps, earlier in the list, that must be done before this one begins. When absent, the step before
+    /// it in the list; an empty list: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<StepName>>", length(max = 64), transform = schema::set)]
+    pub depends_on: Option<Vec<String>>,
     /// when is an expression in `${` and `}` that gives a bool, evaluated when the step's turn comes; false: the step is
-    /// skipped. At most 1024 characters between the braces.
+    /// skipped. Not allowed on the Pivot. At most 1024 characters between the braces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1027), transform = rules::one_expression)]
     pub when: Option<String>,
     /// action is the call that does the step.
     pub action: Call,
-    /// compensation is the call that undoes the action; required when `role` is Compensatable, not allowed when it is
-    /// ReadOnly. It is also made when nobody knows whether the action took effect, so it must succeed when there is
-    /// nothing to undo.
+    /// compensation is the call that undoes the action; required when `role` is Compensatable, not allowed otherwise. It
+    /// is also made when nobody knows whether the action took effect, so it must succeed when there is nothing to undo.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub compensation: Option<Call>,
+    pub compensation: Option<Compensation>,
+    /// confirm is the call that makes the action final once the run can no longer fail (Try-Confirm/Cancel: `action` tries,
+    /// `compensation` cancels). Only allowed when `role` is Compensatable; like a compensation, it must succeed in the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm: Option<Call>,
     /// outputs are values picked from the response to the action, for the expressions of later steps and of the
     /// compensation. At most 16, with different names; 16 KiB for all steps of a run together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), transform = schema::atomic, transform = rules::unique_names)]
     pub outputs: Vec<Output>,
+}
+
+impl Step {
+    /// The calls that the step has.
+    pub fn calls(&self) -> impl Iterator<Item = (Direction, &Call)> {
+        let compensation = self.compensation.as_ref().map(|compensation| (Direction::Compensate, &compensation.call));
+        let confirm = self.confirm.as_ref().map(|call| (Direction::Confirm, call));
+        std::iter::once((Direction::Forward, &self.action)).chain(compensation).chain(confirm)
+    }
 }
 
 /// What may be done about a step when its run cannot go on.
@@ -103,8 +170,46 @@ pub enum Role {
     /// It can be undone.
     #[default]
     Compensatable,
+    /// The go/no-go of the run.
+    Pivot,
+    /// After the Pivot; must succeed in the end.
+    Retriable,
     /// It has no effect, so there is nothing to undo.
     ReadOnly,
+}
+
+/// A name of a step, where another step refers to it.
+#[derive(JsonSchema)]
+#[schemars(transparent)]
+struct StepName(
+    #[schemars(length(min = 1, max = 63))]
+    #[allow(dead_code)]
+    String,
+);
+
+/// A call that undoes an action.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Compensation {
+    /// The request and how its answers are read.
+    #[serde(flatten)]
+    pub call: Call,
+    /// priority among compensations that are due at the same time, and the group in which the step is undone when
+    /// `compensationPolicy.order` is Parallel: larger ones first. Default 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = i32::MIN, max = i32::MAX))]
+    pub priority: i32,
+}
+
+impl From<Call> for Compensation {
+    fn from(call: Call) -> Self {
+        Self { call, priority: 0 }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_zero(number: &i32) -> bool {
+    *number == 0
 }
 
 /// One value picked from a response.
@@ -128,14 +233,51 @@ pub struct Call {
     /// http is the request.
     pub http: HttpCall,
     /// retryPolicy says how often and when an attempt without a final answer is repeated. By default with waits that
-    /// double from 200 ms to 30 s: 5 attempts for an action, 200 for a compensation.
+    /// double from 200 ms to 30 s: 5 attempts for an action, 200 for a compensation, a confirm and the action of a
+    /// Retriable step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_policy: Option<RetryPolicy>,
     /// responses are rules that win over the default reading of an answer (2xx succeeded; 408, 425, 429 and 5xx another
-    /// attempt; 3xx and other 4xx rejected); the first that matches counts. At most 16.
+    /// attempt; 3xx and other 4xx rejected); the first that matches counts. At most 16. They read the answers to polls, too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), transform = schema::atomic)]
     pub responses: Vec<ResponseRule>,
+    /// polling says how a call is followed whose answer was 202 with a `Location`, or that a rule calls InProgress.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub polling: Option<Polling>,
+}
+
+/// How a call is followed that is still in progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Polling {
+    /// intervalSeconds between two looks at the `Location`, where the participant names no other by `Retry-After` (which
+    /// counts up to ten times this). 1 to 3600, default 2.
+    #[serde(default = "Polling::default_interval_seconds")]
+    #[schemars(range(min = 1, max = 3600))]
+    pub interval_seconds: i32,
+    /// timeoutSeconds after which the attempt counts as unanswered. 1 to 604800 (7 days), default 3600.
+    #[serde(default = "Polling::default_timeout_seconds")]
+    #[schemars(range(min = 1, max = 604_800))]
+    pub timeout_seconds: i32,
+}
+
+impl Polling {
+    /// 2 seconds.
+    pub const fn default_interval_seconds() -> i32 {
+        2
+    }
+
+    /// 1 hour.
+    pub const fn default_timeout_seconds() -> i32 {
+        3600
+    }
+}
+
+impl Default for Polling {
+    fn default() -> Self {
+        Self { interval_seconds: Self::default_interval_seconds(), timeout_seconds: Self::default_timeout_seconds() }
+    }
 }
 
 /// An HTTP request; strings may hold expressions.
@@ -269,7 +411,7 @@ pub struct SecretKeyRef {
 #[schemars(transform = rules::retry_policy)]
 pub struct RetryPolicy {
     /// maxAttempts is the number of attempts, the first one included. 1 to 1000; when absent 5 for an action and 200 for
-    /// a compensation.
+    /// a compensation, a confirm and the action of a Retriable step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub max_attempts: Option<i32>,
@@ -314,7 +456,7 @@ pub struct ResponseRule {
     #[schemars(length(min = 1, max = 1027), transform = rules::one_expression)]
     pub when: String,
     /// outcome of the attempt when the rule matches. Succeeded: the call is done. Rejected: the participant refused and
-    /// nothing took effect. Retry: another attempt is needed.
+    /// nothing took effect. Retry: another attempt is needed. InProgress: ask at the `Location` of the answer.
     pub outcome: RuleOutcome,
 }
 
@@ -327,6 +469,8 @@ pub enum RuleOutcome {
     Rejected,
     /// Another attempt is needed.
     Retry,
+    /// The participant works on it: ask again at its `Location`.
+    InProgress,
 }
 
 /// What is known of a definition.

@@ -9,6 +9,7 @@ pub mod names;
 pub mod reason;
 mod rules;
 pub mod run;
+mod run_status;
 pub mod schema;
 
 pub use condition::{Condition, ConditionStatus};

@@ -42,6 +42,8 @@ reasons! {
     Pending,
     /// Going forward.
     Running,
+    /// Past the commit point: making final what was tried.
+    Confirming,
     /// Undoing what took effect.
     Compensating,
     /// Held by `spec.suspend`.
@@ -52,6 +54,8 @@ reasons! {
     Succeeded,
     /// Every effect is undone.
     Compensated,
+    /// Every effect is undone, some of them by hand, as a person said.
+    CompensatedByHand,
     /// A person ended the run as it stood.
     Abandoned,
     /// `spec.input` violates the definition's `inputSchema`.
@@ -64,6 +68,14 @@ reasons! {
     // Why a run needs a person.
     /// A compensation used up its attempts, or was refused by a rule.
     CompensationExhausted,
+    /// A confirm used up its attempts, or was refused.
+    ConfirmExhausted,
+    /// The action of a step after the Pivot used up its attempts.
+    RetriableExhausted,
+    /// The action of a step after the Pivot was refused.
+    RetriableRejected,
+    /// The Pivot was refused or used up its attempts, and an earlier attempt may have taken effect.
+    PivotInDoubt,
     /// A request that must be sent cannot be made.
     Unrenderable,
     /// The pinned revision of the definition is gone.
@@ -92,6 +104,8 @@ reasons! {
     SecretNotFound,
     /// The operator may not read the Secret.
     SecretForbidden,
+    /// A person said that the Pivot has no effect.
+    MarkedFailed,
     /// The status would not fit into the API server.
     StatusTooLarge,
 
@@ -106,6 +120,8 @@ reasons! {
     Timeout,
     /// Nothing was sent: refused, DNS or TLS failure.
     ConnectionFailed,
+    /// The participant works on it and said where to ask.
+    InProgress,
 }
 
 impl std::fmt::Display for Reason {

@@ -63,6 +63,42 @@ pub(super) fn one_expression(schema: &mut Schema) {
     );
 }
 
+/// What holds between steps. An error can name the list only.
+pub(super) fn steps(schema: &mut Schema) {
+    add(
+        schema,
+        json!({
+            "rule": "self.filter(s, s.role == 'Pivot').size() <= 1",
+            "message": "must not contain more than one step with `role` 'Pivot'",
+            "reason": Reason::Invalid.as_str(),
+        }),
+    );
+    add(
+        schema,
+        json!({
+            "rule": "self.exists(s, s.role == 'Pivot') || !self.exists(s, s.role == 'Retriable')",
+            "message": "must contain a step with `role` 'Pivot' when one is 'Retriable': it is what cannot be undone",
+            "reason": Reason::Invalid.as_str(),
+        }),
+    );
+    add(
+        schema,
+        json!({
+            "rule": "self.all(i, s, !has(s.dependsOn) || s.dependsOn.all(x, self.exists(j, t, j < i && t.name == x)))",
+            "message": "must contain every step of a `dependsOn` earlier in the list",
+            "reason": Reason::Invalid.as_str(),
+        }),
+    );
+    add(
+        schema,
+        json!({
+            "rule": "self.exists(s, has(s.dependsOn)) || self.filter(s, s.role != 'ReadOnly')                     .map(s, s.role == 'Compensatable' ? 0 : s.role == 'Pivot' ? 1 : 2).isSorted()",
+            "message": "must be in the order 'Compensatable', 'Pivot', 'Retriable' by `role`, 'ReadOnly' anywhere",
+            "reason": Reason::Invalid.as_str(),
+        }),
+    );
+}
+
 /// A step says how it is undone exactly when there is something to undo.
 pub(super) fn step(schema: &mut Schema) {
     add(
@@ -77,9 +113,27 @@ pub(super) fn step(schema: &mut Schema) {
     add(
         schema,
         json!({
-            "rule": "self.role != 'ReadOnly' || !has(self.compensation)",
-            "message": "may not be specified when `role` is 'ReadOnly'",
+            "rule": "self.role == 'Compensatable' || !has(self.compensation)",
+            "message": "may not be specified unless `role` is 'Compensatable', which is the default",
             "fieldPath": ".compensation",
+            "reason": Reason::Forbidden.as_str(),
+        }),
+    );
+    add(
+        schema,
+        json!({
+            "rule": "self.role == 'Compensatable' || !has(self.confirm)",
+            "message": "may not be specified unless `role` is 'Compensatable', which is the default",
+            "fieldPath": ".confirm",
+            "reason": Reason::Forbidden.as_str(),
+        }),
+    );
+    add(
+        schema,
+        json!({
+            "rule": "self.role != 'Pivot' || !has(self.when)",
+            "message": "may not be specified when `role` is 'Pivot': the run needs its go/no-go",
+            "fieldPath": ".when",
             "reason": Reason::Forbidden.as_str(),
         }),
     );
@@ -138,6 +192,19 @@ pub(super) fn retry_policy(schema: &mut Schema) {
     );
 }
 
+/// Only the Pivot can be marked as failed: everything else is undone, or must succeed.
+pub(super) fn intervention(schema: &mut Schema) {
+    add(
+        schema,
+        json!({
+            "rule": "self.action != 'MarkFailed' || self.direction == 'Forward'",
+            "message": "may be 'MarkFailed' only when `direction` is 'Forward'",
+            "fieldPath": ".action",
+            "reason": Reason::Invalid.as_str(),
+        }),
+    );
+}
+
 /// What was asked for stays what was asked for; only how it ends may still be chosen.
 pub(super) fn run_spec(schema: &mut Schema) {
     add(schema, unchanged("self.definitionRef == oldSelf.definitionRef", ".definitionRef"));
@@ -159,6 +226,27 @@ pub(super) fn run_spec(schema: &mut Schema) {
             "message": "must not be changed once specified, except that `policy` may go from 'Compensate' to 'Abandon'",
             "fieldPath": ".cancellation",
             "reason": Reason::Invalid.as_str(),
+        }),
+    );
+    add(
+        schema,
+        json!({
+            "rule": "!has(oldSelf.interventions) || (has(self.interventions) && \
+                     self.interventions.size() >= oldSelf.interventions.size() && \
+                     oldSelf.interventions.all(i, o, self.interventions[i] == o))",
+            "message": "must only be added to, at the end: what was decided stays as it is",
+            "fieldPath": ".interventions",
+            "reason": Reason::Invalid.as_str(),
+        }),
+    );
+    add(
+        schema,
+        json!({
+            "rule": "oldSelf.hasValue() || !has(self.interventions)",
+            "message": "may not be specified when the run is created: nothing can be stalled yet",
+            "fieldPath": ".interventions",
+            "optionalOldSelf": true,
+            "reason": Reason::Forbidden.as_str(),
         }),
     );
 }

@@ -1,14 +1,11 @@
 //! `SagaRun`: one execution of a saga.
 
-use std::collections::BTreeMap;
-
-use jiff::Timestamp;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::condition::{Condition, TimeSchema};
+pub use super::run_status::*;
 use super::{rules, schema};
 
 /// One execution of a saga.
@@ -100,6 +97,11 @@ pub struct SagaRunSpec {
     /// goes. Abandon: it goes and the steps stay as they are.
     #[serde(default)]
     pub deletion_policy: EndPolicy,
+    /// interventions are decisions of people about calls that are stalled, each judged once, in this order. Only to be
+    /// added to, and not at creation; at most 32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), transform = schema::by_id)]
+    pub interventions: Vec<Intervention>,
     /// ttlSecondsAfterFinished is how long the finished run is kept before it is deleted; for ever when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 2_147_483_647))]
@@ -138,265 +140,50 @@ pub enum EndPolicy {
     Abandon,
 }
 
-/// What is known of a run. One writer, one write path; a field that says nothing is left out.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(
-    description = "status is what is known of the run. The operator alone writes it; a field that says nothing is left out.",
-    transform = schema::atomic_object
-)]
-pub struct SagaRunStatus {
-    /// conditions are Succeeded (the summary: Unknown until the end), Completed (True at the end, good or bad), Reconciling
-    /// (under way) and Stalled (needs a person, or ended without success).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), transform = schema::by_type)]
-    pub conditions: Vec<Condition>,
-    /// observedGeneration is the generation of the spec that was last taken into account; -1 before the first look.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = -1, max = 9_007_199_254_740_991_i64))]
-    pub observed_generation: Option<i64>,
-    /// startTime is when the operator first took the run up.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<TimeSchema>")]
-    pub start_time: Option<Timestamp>,
-    /// completionTime is when the run ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<TimeSchema>")]
-    pub completion_time: Option<Timestamp>,
-    /// definitionRevision names the ControllerRevision that the run keeps to, whatever happens to its definition.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
-    pub definition_revision: Option<String>,
-    /// progress is the number of finished steps of all steps, as `2/5`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 5))]
-    pub progress: Option<String>,
-    /// failure says why the run turned to compensation, or ended without success.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failure: Option<Failure>,
-    /// steps are the steps of the run, in the order of the definition.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), transform = schema::atomic)]
-    pub steps: Vec<StepStatus>,
-    /// journal is the operator's memory of the run: what it must know after a crash. Not for reading by programs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub journal: Option<Journal>,
-}
-
-/// Why a run turned to compensation, or ended without success.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Failure {
-    /// step that failed; absent when no step is to blame.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
-    pub step: Option<String>,
-    /// reason is one CamelCase word, such as Rejected, AttemptsExhausted, DeadlineExceeded or Cancelled.
+/// A decision of a person about a stalled call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(transform = rules::intervention)]
+pub struct Intervention {
+    /// id is unique among the interventions of the run; at most 32 characters.
     #[schemars(length(min = 1, max = 32))]
-    pub reason: String,
-    /// message says the same in a sentence, for people; at most 256 characters.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schemars(length(max = 256))]
-    pub message: String,
-    /// httpStatusCode of the answer that decided it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 100, max = 999))]
-    pub http_status_code: Option<i32>,
-}
-
-/// One step of a run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct StepStatus {
-    /// name of the step.
-    #[schemars(length(min = 1, max = 63))]
-    pub name: String,
-    /// state of the step's action. Pending: not begun. Running: an attempt is open. Waiting: another attempt is due later.
-    /// Stalled: needs a person. Succeeded: done. Failed: certainly without effect. Unknown: ended, and may have taken
-    /// effect. Skipped: its `when` was false.
-    pub state: StepState,
-    /// attempts begun so far; left out when 1, or when 0 and Pending or Skipped.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 99_999))]
-    pub attempts: Option<i32>,
-    /// doubtfulAttempts is the number of attempts that may have taken effect without the operator knowing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 99_999))]
-    pub doubtful_attempts: Option<i32>,
-    /// startTime of the first attempt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<TimeSchema>")]
-    pub start_time: Option<Timestamp>,
-    /// completionTime of the action.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<TimeSchema>")]
-    pub completion_time: Option<Timestamp>,
-    /// httpStatusCode of the last answer; left out when the action succeeded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 100, max = 999))]
-    pub http_status_code: Option<i32>,
-    /// reason for the state as one CamelCase word; left out when the action succeeded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 32))]
-    pub reason: Option<String>,
-    /// message says the same in a sentence, at most 128 characters; left out when the action succeeded, and when more than
-    /// 16 steps have one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 128))]
-    pub message: Option<String>,
-    /// outputs picked from the answer, by name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "schema::any_object", extend("maxProperties" = 16))]
-    pub outputs: BTreeMap<String, Value>,
-    /// keySuffix of the idempotency key, from the second key on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 2, max = 99))]
-    pub key_suffix: Option<i32>,
-    /// digest of the request, so that a repetition is known to be the same; until the outcome.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 22))]
-    pub digest: Option<String>,
-    /// attemptsBefore is the number of attempts made before a person last asked for a retry.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 99_999))]
-    pub attempts_before: Option<i32>,
-    /// takeovers is how often another process went on with the open attempt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 99))]
-    pub takeovers: Option<i32>,
-    /// compensation of the step.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub compensation: Option<UndoStatus>,
-}
-
-/// Where the action of a step stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum StepState {
-    /// Not begun.
-    #[default]
-    Pending,
-    /// An attempt is open.
-    Running,
-    /// Another attempt is due later.
-    Waiting,
-    /// Needs a person.
-    Stalled,
-    /// Done.
-    Succeeded,
-    /// Certainly without effect.
-    Failed,
-    /// Closed; may have taken effect.
-    Unknown,
-    /// Its `when` was false.
-    Skipped,
-}
-
-/// The compensation of one step.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct UndoStatus {
-    /// state of the compensation. Pending: not begun. Running: an attempt is open. Waiting: another attempt is due later.
-    /// Stalled: needs a person. Succeeded: done.
-    pub state: UndoState,
-    /// attempts begun so far; left out when 1, or when 0 and Pending.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 99_999))]
-    pub attempts: Option<i32>,
-    /// doubtfulAttempts is the number of attempts that may have taken effect without the operator knowing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 99_999))]
-    pub doubtful_attempts: Option<i32>,
-    /// completionTime of the compensation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<TimeSchema>")]
-    pub completion_time: Option<Timestamp>,
-    /// httpStatusCode of the last answer; left out when the compensation succeeded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 100, max = 999))]
-    pub http_status_code: Option<i32>,
-    /// reason for the state as one CamelCase word; left out when the compensation succeeded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 32))]
-    pub reason: Option<String>,
-    /// message says the same in a sentence, at most 128 characters; left out when the compensation succeeded, and when more
-    /// than 16 steps have one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 128))]
-    pub message: Option<String>,
-    /// keySuffix of the idempotency key, from the second key on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 2, max = 99))]
-    pub key_suffix: Option<i32>,
-    /// digest of the request, so that a repetition is known to be the same; until the outcome.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 22))]
-    pub digest: Option<String>,
-    /// attemptsBefore is the number of attempts made before a person last asked for a retry.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 99_999))]
-    pub attempts_before: Option<i32>,
-    /// takeovers is how often another process went on with the open attempt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 99))]
-    pub takeovers: Option<i32>,
-}
-
-/// Where a compensation stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum UndoState {
-    /// Not begun.
-    #[default]
-    Pending,
-    /// An attempt is open.
-    Running,
-    /// Another attempt is due later.
-    Waiting,
-    /// Needs a person.
-    Stalled,
-    /// Done.
-    Succeeded,
-}
-
-/// The operator's memory of a run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Journal {
-    /// fence of the last write; rises with every one.
-    #[serde(default)]
-    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
-    pub fence: i64,
-    /// holder is the process that owns the run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 32))]
-    pub holder: Option<String>,
-    /// inFlight are the calls that are open or scheduled, 16 at most at a time.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), transform = schema::atomic)]
-    pub in_flight: Vec<InFlight>,
-}
-
-/// An intent without outcome.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct InFlight {
-    /// step of the call.
+    pub id: String,
+    /// step whose call is stalled.
     #[schemars(length(min = 1, max = 63))]
     pub step: String,
-    /// direction of the call: Forward (the action) or Compensate.
+    /// direction of the call: Forward (the action), Compensate or Confirm.
     pub direction: Direction,
-    /// attempt is its number, from 1.
-    #[schemars(range(min = 1, max = 99_999))]
-    pub attempt: i32,
-    /// fence that the request carries.
-    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
-    pub fence: i64,
-    /// deadlineTime after which the attempt counts as unanswered.
-    #[schemars(with = "TimeSchema")]
-    pub deadline_time: Timestamp,
-    /// notBeforeTime of an attempt that waits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<TimeSchema>")]
-    pub not_before_time: Option<Timestamp>,
+    /// action to take. Retry: a fresh set of attempts. MarkSucceeded: somebody did by hand what the call was to do.
+    /// MarkFailed: the action of the Pivot certainly has no effect, and the run compensates.
+    pub action: InterventionAction,
+    /// reason is for people; 1 to 1024 characters.
+    #[schemars(length(min = 1, max = 1024))]
+    pub reason: String,
+    /// requestedBy names the person who decides; 1 to 253 characters.
+    #[schemars(length(min = 1, max = 253))]
+    pub requested_by: String,
+}
+
+/// What a person decides about a stalled call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum InterventionAction {
+    /// A fresh set of attempts.
+    Retry,
+    /// It was done by hand.
+    MarkSucceeded,
+    /// It certainly has no effect; for the Pivot only.
+    MarkFailed,
+}
+
+impl InterventionAction {
+    /// As it stands in the spec.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "Retry",
+            Self::MarkSucceeded => "MarkSucceeded",
+            Self::MarkFailed => "MarkFailed",
+        }
+    }
 }
 
 /// Which of a step's calls is meant.
@@ -406,14 +193,29 @@ pub enum Direction {
     Forward,
     /// The compensation.
     Compensate,
+    /// The confirm.
+    Confirm,
 }
 
 impl Direction {
+    /// All directions.
+    pub const ALL: [Self; 3] = [Self::Forward, Self::Compensate, Self::Confirm];
+
+    /// The field of a step that holds the call.
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::Forward => "action",
+            Self::Compensate => "compensation",
+            Self::Confirm => "confirm",
+        }
+    }
+
     /// As it stands in keys and headers.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Forward => "forward",
             Self::Compensate => "compensate",
+            Self::Confirm => "confirm",
         }
     }
 }

@@ -108,6 +108,17 @@ pub(super) fn by_type(schema: &mut Schema) {
     schema.insert("x-kubernetes-list-map-keys".into(), json!(["type"]));
 }
 
+/// A list of decisions, merged by their `id`.
+pub(super) fn by_id(schema: &mut Schema) {
+    schema.insert("x-kubernetes-list-type".into(), "map".into());
+    schema.insert("x-kubernetes-list-map-keys".into(), json!(["id"]));
+}
+
+/// A list in which nothing stands twice, and whose order means nothing.
+pub(super) fn set(schema: &mut Schema) {
+    schema.insert("x-kubernetes-list-type".into(), "set".into());
+}
+
 /// A default that the derive macro does not see, because the Rust field is an `Option`.
 pub(super) fn default(value: i32) -> impl Fn(&mut Schema) {
     move |schema| {

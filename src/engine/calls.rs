@@ -1,4 +1,4 @@
-//! The calls of one run: those on the wire, and those that wait for their time.
+//! The calls of one run: those on the wire, those that wait for their time, and those in progress at their participants.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,14 +9,22 @@ use crate::api::Reason;
 use crate::clock::Clock;
 use crate::journal::Persisted;
 use crate::participant::Participant;
-use crate::saga::{Answer, CallId, Event, Fence, Intent, MARGIN, Monotonic};
+use crate::saga::{Answer, CallId, Event, Fence, Intent, MARGIN, Monotonic, Polling, Stored};
 
 /// The calls of one run. Dropping it closes their connections.
 #[derive(Default)]
 pub(super) struct Calls {
-    on_the_wire: JoinSet<(CallId, Fence, Answer)>,
+    on_the_wire: JoinSet<Event>,
     handles: BTreeMap<CallId, (Fence, AbortHandle)>,
     scheduled: BTreeMap<CallId, Persisted<Intent>>,
+    followed: BTreeMap<CallId, Followed>,
+}
+
+/// A call in progress.
+struct Followed {
+    polling: Arc<Persisted<Polling>>,
+    /// When to look next; none while a look is on the wire, or nobody decided yet on what the last one brought.
+    due: Option<Monotonic>,
 }
 
 impl Calls {
@@ -30,8 +38,54 @@ impl Calls {
         drop(self.scheduled.remove(&call));
     }
 
-    /// Closes the connection of an attempt; its answer is lost.
+    /// Follows a call in progress.
+    pub(super) fn follow(&mut self, polling: Persisted<Polling>) {
+        let (call, due) = (polling.get().call, Some(polling.get().first));
+        self.followed.insert(call, Followed { polling: Arc::new(polling), due });
+    }
+
+    /// Looks at a followed call again.
+    pub(super) fn look_again(&mut self, call: CallId, fence: Fence, at: Monotonic) {
+        let followed = self.followed.get_mut(&call).filter(|followed| followed.polling.get().fence == fence);
+        if let Some(followed) = followed {
+            followed.due = Some(at);
+        }
+    }
+
+    /// Follows only what the journal calls in progress.
+    pub(super) fn follow_only(&mut self, stored: &Stored) {
+        self.followed.retain(|call, followed| {
+            stored.open_calls().any(|(id, _, open)| {
+                id == *call && open.location.is_some() && open.fence == followed.polling.get().fence
+            })
+        });
+    }
+
+    /// When the next look is due.
+    pub(super) fn next_look(&self) -> Option<Monotonic> {
+        self.followed.values().filter_map(|followed| followed.due).min()
+    }
+
+    /// Takes the looks that are due.
+    pub(super) fn look<P: Participant>(&mut self, participant: &Arc<P>, clock: Clock, now: Monotonic) {
+        let due = self.followed.iter_mut().filter(|(_, followed)| followed.due.is_some_and(|due| due <= now));
+        for (call, followed) in due {
+            followed.due = None;
+            let (call, polling, participant) = (*call, followed.polling.clone(), participant.clone());
+            let fence = polling.get().fence;
+            let given_up = clock.instant(now.after(polling.get().timeout).after(MARGIN));
+            let handle = self.on_the_wire.spawn(async move {
+                let answer = tokio::time::timeout_at(given_up, participant.poll(polling)).await;
+                let answer = answer.unwrap_or_else(|_| lost("the sender gave no answer in time"));
+                Event::Polled { call, fence, answer }
+            });
+            self.handles.insert(call, (fence, handle));
+        }
+    }
+
+    /// Closes the connection of an attempt, and follows it no more; its answer is lost.
     pub(super) fn cut(&mut self, call: CallId) {
+        self.followed.remove(&call);
         if let Some((_, handle)) = self.handles.remove(&call) {
             handle.abort();
         }
@@ -48,9 +102,10 @@ impl Calls {
         due.map(|(_, intent)| intent).collect()
     }
 
-    /// Forgets what is scheduled: another process owns the run.
+    /// Forgets what is scheduled or followed: another process owns the run.
     pub(super) fn drop_scheduled(&mut self) {
         self.scheduled.clear();
+        self.followed.clear();
     }
 
     /// Sends an attempt. A sender that is still silent some seconds after the attempt expired is given up: it broke its
@@ -61,7 +116,8 @@ impl Calls {
         let participant = participant.clone();
         let answer = async move {
             let answer = tokio::time::timeout_at(given_up, participant.call(intent)).await;
-            (call, fence, answer.unwrap_or_else(|_| lost("the sender gave no answer in time")))
+            let answer = answer.unwrap_or_else(|_| lost("the sender gave no answer in time"));
+            Event::Answered { call, fence, answer }
         };
         let handle = self.on_the_wire.spawn(answer);
         self.handles.insert(call, (fence, handle));
@@ -89,11 +145,9 @@ impl Calls {
 
     fn answered(&mut self, joined: Joined) -> Option<Event> {
         match joined {
-            Ok((_, (call, fence, answer))) => {
-                if self.handles.get(&call).is_some_and(|(current, _)| *current == fence) {
-                    self.handles.remove(&call);
-                }
-                Some(Event::Answered { call, fence, answer })
+            Ok((id, event)) => {
+                self.handles.retain(|_, (_, handle)| handle.id() != id);
+                Some(event)
             }
             Err(error) if error.is_cancelled() => None,
             Err(error) => {
@@ -103,13 +157,17 @@ impl Calls {
                 self.handles.remove(&call);
                 tracing::error!(%error, "failed to send a call: the sender panicked");
                 let answer = lost("the sender failed; see the log of the operator");
-                Some(Event::Answered { call, fence, answer })
+                Some(if self.followed.contains_key(&call) {
+                    Event::Polled { call, fence, answer }
+                } else {
+                    Event::Answered { call, fence, answer }
+                })
             }
         }
     }
 }
 
-type Joined = Result<(tokio::task::Id, (CallId, Fence, Answer)), tokio::task::JoinError>;
+type Joined = Result<(tokio::task::Id, Event), tokio::task::JoinError>;
 
 fn lost(message: &str) -> Answer {
     Answer::Lost { reason: Reason::Timeout, message: message.to_owned() }

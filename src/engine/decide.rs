@@ -6,7 +6,7 @@ use super::calls::Calls;
 use super::patience::Patience;
 use super::{Definitions, Ports, Witness};
 use crate::journal::{Class, Draft, Journal, JournalError, Landed, Loaded, Persisted, Version};
-use crate::saga::{self, Effect, Event, Identity, Intent, Now, Plan, State, Transition, Wishes};
+use crate::saga::{self, Effect, Event, Identity, Intent, Now, Plan, Polling, State, Transition, Wishes};
 
 /// A run in the hands of this process.
 pub(super) struct Driven<E: Ports> {
@@ -61,7 +61,7 @@ impl<E: Ports> Driven<E> {
             let turn = saga::step(&self.plan, &self.state, &events, self.now());
             self.take_back(&turn);
             if !turn.changed {
-                self.adopt(turn, Vec::new(), false);
+                self.adopt(turn, Vec::new(), Vec::new(), false);
                 return Ok(());
             }
             let Some((landed, wishes)) = self.store(&turn, &mut events, &mut patience).await? else { continue };
@@ -70,7 +70,7 @@ impl<E: Ports> Driven<E> {
             let news = wishes.filter(|wishes| turn.state.local.wishes.as_ref() != Some(wishes));
             let in_vain = self.pinned_in_vain(&turn, &landed, afresh).await;
             let intents = if in_vain { Vec::new() } else { landed.intents };
-            self.adopt(turn, intents, news.is_some() || self.is_draining());
+            self.adopt(turn, intents, landed.polls, news.is_some() || self.is_draining());
             events = if in_vain { vec![Event::RevisionGone] } else { Vec::new() };
             if in_vain && afresh {
                 patience.pause().await;
@@ -92,7 +92,7 @@ impl<E: Ports> Driven<E> {
             match effect {
                 Effect::Withdraw(call) => self.calls.withdraw(*call),
                 Effect::Cut(call) => self.calls.cut(*call),
-                Effect::Send(_) | Effect::Release => {}
+                Effect::Send(_) | Effect::Poll(_) | Effect::PollAgain { .. } | Effect::Release => {}
             }
         }
     }
@@ -106,7 +106,8 @@ impl<E: Ports> Driven<E> {
         patience: &mut Patience,
     ) -> Result<Option<(Landed, Option<Wishes>)>, Stop> {
         let stored = turn.state.stored.clone();
-        let draft = Draft { run: self.run.clone(), version: self.version.clone(), stored, intents: intents(turn) };
+        let (intents, polls) = to_prove(turn);
+        let draft = Draft { run: self.run.clone(), version: self.version.clone(), stored, intents, polls };
         let error = match self.write(draft.clone()).await {
             Ok(landed) => return Ok(Some((landed, None))),
             Err(error) => error,
@@ -225,7 +226,7 @@ impl<E: Ports> Driven<E> {
 
     /// The decision is stored (or changed nothing): it is the state now, and its intents may be sent. `wait`: the next
     /// decision may take them back, so they are only kept.
-    fn adopt(&mut self, turn: Transition, intents: Vec<Persisted<Intent>>, wait: bool) {
+    fn adopt(&mut self, turn: Transition, intents: Vec<Persisted<Intent>>, polls: Vec<Persisted<Polling>>, wait: bool) {
         let changed = turn.changed;
         self.state = turn.state;
         self.wake_at = turn.wake_at;
@@ -248,6 +249,20 @@ impl<E: Ports> Driven<E> {
                 self.send(intent);
             }
         }
+        polls.into_iter().for_each(|polling| self.calls.follow(polling));
+        for effect in turn.effects {
+            match effect {
+                Effect::PollAgain { call, fence, at } => self.calls.look_again(call, fence, at),
+                Effect::Withdraw(_) | Effect::Cut(_) | Effect::Send(_) | Effect::Poll(_) | Effect::Release => {}
+            }
+        }
+        self.calls.follow_only(&self.state.stored);
+    }
+
+    /// Takes the looks at calls in progress that are due. They need no proof of ownership: they ask for nothing to be done.
+    pub(super) fn look(&mut self) {
+        let engine = self.engine.engine();
+        self.calls.look(&engine.participant, engine.clock, engine.clock.now().monotonic);
     }
 
     /// Hands an attempt to the sender.
@@ -307,10 +322,15 @@ impl<E: Ports> Driven<E> {
     }
 }
 
-fn intents(turn: &Transition) -> Vec<Intent> {
-    let intent = |effect: &Effect| match effect {
-        Effect::Send(intent) => Some((**intent).clone()),
-        Effect::Withdraw(_) | Effect::Cut(_) | Effect::Release => None,
-    };
-    turn.effects.iter().filter_map(intent).collect()
+/// What may be done only once the decision is stored.
+fn to_prove(turn: &Transition) -> (Vec<Intent>, Vec<Polling>) {
+    let (mut intents, mut polls) = (Vec::new(), Vec::new());
+    for effect in &turn.effects {
+        match effect {
+            Effect::Send(intent) => intents.push((**intent).clone()),
+            Effect::Poll(polling) => polls.push((**polling).clone()),
+            Effect::Withdraw(_) | Effect::Cut(_) | Effect::PollAgain { .. } | Effect::Release => {}
+        }
+    }
+    (intents, polls)
 }

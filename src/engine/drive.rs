@@ -118,7 +118,10 @@ impl<E: Ports> Driven<E> {
             }
             () = drain.cancelled(), if !self.state.local.draining => events.push(Event::Tick),
             () = sleep_until(clock, wake) => {
-                if self.next_due().is_some_and(|due| due <= clock.now().monotonic) {
+                let now = clock.now().monotonic;
+                if self.calls.next_look().is_some_and(|due| due <= now) {
+                    self.look();
+                } else if self.next_due().is_some_and(|due| due <= clock.now().monotonic) {
                     self.send_due().await?;
                 } else {
                     events.push(Event::Tick);
@@ -138,7 +141,7 @@ impl<E: Ports> Driven<E> {
             Err(Unready::RevisionNotFound(_)) => Some(LOOK_FOR_REVISION),
         };
         let look = look.map(|wait| self.now().monotonic.after(wait));
-        let wake = [self.wake_at, self.next_due(), look].into_iter().flatten().min()?;
+        let wake = [self.wake_at, self.next_due(), self.calls.next_look(), look].into_iter().flatten().min()?;
         // A wake that is overdue and changes nothing must not keep a processor busy.
         Some(wake.max(self.now().monotonic.after(SHORTEST_SLEEP)))
     }

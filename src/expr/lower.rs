@@ -93,13 +93,14 @@ impl<'e> Lowering<'e> {
         match (name, self.variables) {
             ("input", _) => return Ok(Node::Root(Root::Input)),
             ("run", _) => return Ok(Node::Root(Root::Run)),
-            ("call", _) => return Ok(Node::Root(Root::Call)),
+            ("call", Variables::Request | Variables::Response) => return Ok(Node::Root(Root::Call)),
             ("response", Variables::Response) => return Ok(Node::Root(Root::Response)),
             ("response", Variables::Request) => hint = " (there is no response before the call)",
             ("steps", _) => return Err(Problem::DynamicStep),
             (_, _) => {}
         }
         let known = match self.variables {
+            Variables::Run => "input, steps, run",
             Variables::Request => "input, steps, run, call",
             Variables::Response => "input, steps, run, call, response",
         };

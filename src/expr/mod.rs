@@ -69,7 +69,9 @@ pub use url::{Origin, Scheme, Url};
 /// Which root variables an expression may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variables {
-    /// What is known before a call: `input`, `steps`, `run` and `call`.
+    /// What is known outside of a call: `input`, `steps` and `run`.
+    Run,
+    /// What is known before a call: the same and `call`.
     Request,
     /// The same and the answer to the call: `response`.
     Response,

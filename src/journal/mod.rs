@@ -25,7 +25,7 @@ use std::sync::Arc;
 pub use persisted::Persisted;
 
 use crate::api::SagaRunSpec;
-use crate::saga::{Identity, Intent, RecordError, Stored, Wishes};
+use crate::saga::{Identity, Intent, Polling, RecordError, Stored, Wishes};
 
 /// Where runs are stored.
 pub trait Journal: Send + Sync + 'static {
@@ -90,6 +90,8 @@ pub struct Draft {
     pub stored: Stored,
     /// The intents that this write stores: those that carry its fence.
     pub intents: Vec<Intent>,
+    /// Calls in progress whose location this write stores or takes over.
+    pub polls: Vec<Polling>,
 }
 
 impl Draft {
@@ -97,7 +99,8 @@ impl Draft {
     fn landed(self, version: Version) -> Landed {
         let fence = self.stored.fence;
         let proven = |intent: Intent| (intent.fence == fence).then(|| Persisted::proven_by_write(intent));
-        Landed { version, intents: self.intents.into_iter().filter_map(proven).collect() }
+        let polls = self.polls.into_iter().map(Persisted::proven_by_write).collect();
+        Landed { version, intents: self.intents.into_iter().filter_map(proven).collect(), polls }
     }
 
     /// The intents of a write that turned out to have landed although its answer was lost: a quorum read, made by the
@@ -120,6 +123,8 @@ pub struct Landed {
     pub version: Version,
     /// May be sent now, each once.
     pub intents: Vec<Persisted<Intent>>,
+    /// May be followed from now on.
+    pub polls: Vec<Persisted<Polling>>,
 }
 
 /// Why a run could not be read or written.

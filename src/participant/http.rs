@@ -10,6 +10,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use rustls::ClientConfig;
@@ -17,15 +18,15 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connection::{Connection, SendError};
 use super::credentials::{CredentialError, Credentials};
-use super::egress::{Origin, Policy};
+use super::egress::{Origin, Policy, Target};
 use super::limit::Limit;
 use super::pool::Pool;
 use super::resolve::{DialError, Lookup, SystemLookup, dial};
-use super::wire::Rendered;
+use super::wire::{HeaderError, Rendered};
 use super::{Clock, Participant, body, connection, retry_after};
 use crate::api::Reason;
 use crate::journal::Persisted;
-use crate::saga::{Answer, HeaderValue, Intent, Response};
+use crate::saga::{Answer, HeaderValue, Identity, Intent, Monotonic, Polling, Response};
 
 /// What can be set.
 #[derive(Clone, Debug)]
@@ -96,14 +97,39 @@ impl HttpParticipant {
     }
 
     async fn attempt(&self, intent: &Intent) -> Result<Response, Answer> {
-        self.in_time(intent)?;
+        self.in_time(intent.expires)?;
         let left = intent.timeout.min(intent.expires.since(self.clock.now().monotonic));
+        let request = &intent.request;
+        let of_attempt = |target: &Target| Rendered::attempt(intent, target);
+        self.ask(&intent.run, &request.url, &request.headers, (intent.expires, left), of_attempt).await
+    }
+
+    async fn look(&self, polling: &Polling) -> Result<Response, Answer> {
+        self.in_time(polling.expires)?;
+        let now = self.clock.now();
+        let left = polling.timeout.min(polling.expires.since(now.monotonic));
+        let deadline = now.wall_after(left);
+        let of_look = |target: &Target| Rendered::look(polling, deadline, target);
+        self.ask(&polling.run, &polling.url, &polling.headers, (polling.expires, left), of_look).await
+    }
+
+    /// One request and its answer. `limits`: nothing leaves after the first, nothing is waited for longer than the second.
+    async fn ask(
+        &self,
+        run: &Identity,
+        url: &str,
+        headers: &[(String, HeaderValue)],
+        limits: (Monotonic, Duration),
+        bare: impl FnOnce(&Target) -> Result<Rendered, HeaderError>,
+    ) -> Result<Response, Answer> {
+        let (expires, left) = limits;
         let deadline = Instant::now() + left;
         let target = self
             .policy
-            .target(&intent.run.namespace, &intent.request.url)
+            .target(&run.namespace, url)
             .map_err(|error| not_sent(Reason::DestinationNotAllowed, error.to_string()))?;
-        let request = timeout_at(deadline, self.render(intent, Rendered::new(intent, &target).map_err(unrenderable)?))
+        let bare = bare(&target).map_err(unrenderable)?;
+        let request = timeout_at(deadline, self.render(run, headers, bare))
             .await
             .map_err(|_| not_sent(Reason::ConnectionFailed, "failed to read the Secrets in time".to_owned()))??;
         let origin = &target.origin;
@@ -111,15 +137,20 @@ impl HttpParticipant {
             let what = format!("failed to call {}: too many calls are waiting for its answers", origin.display());
             not_sent(Reason::ConnectionFailed, what)
         })?;
-        self.exchange(intent, origin, &request, deadline).await
+        self.exchange(expires, origin, &request, deadline).await
     }
 
-    async fn render(&self, intent: &Intent, mut request: Rendered) -> Result<Rendered, Answer> {
-        for (name, value) in &intent.request.headers {
+    async fn render(
+        &self,
+        run: &Identity,
+        headers: &[(String, HeaderValue)],
+        mut request: Rendered,
+    ) -> Result<Rendered, Answer> {
+        for (name, value) in headers {
             match value {
                 HeaderValue::Literal(text) => request.add(name, text.as_bytes()).map_err(unrenderable)?,
                 HeaderValue::Secret(key) => {
-                    let value = self.credentials.secret(&intent.run.namespace, key).await.map_err(no_credential)?;
+                    let value = self.credentials.secret(&run.namespace, key).await.map_err(no_credential)?;
                     request.add(name, value.expose()).map_err(unrenderable)?;
                 }
             }
@@ -129,18 +160,18 @@ impl HttpParticipant {
 
     async fn exchange(
         &self,
-        intent: &Intent,
+        expires: Monotonic,
         origin: &Origin,
         request: &Rendered,
         deadline: Instant,
     ) -> Result<Response, Answer> {
         if let Some(connection) = self.pool.take(origin)
-            && let Some(response) = self.send(intent, origin, request, deadline, connection).await?
+            && let Some(response) = self.send(expires, origin, request, deadline, connection).await?
         {
             return Ok(response);
         }
         let connection = self.open(origin, deadline).await?;
-        let sent = self.send(intent, origin, request, deadline, connection).await?;
+        let sent = self.send(expires, origin, request, deadline, connection).await?;
         let closed = || format!("failed to call {}: it closed the connection at once", origin.display());
         sent.ok_or_else(|| not_sent(Reason::ConnectionFailed, closed()))
     }
@@ -163,8 +194,8 @@ impl HttpParticipant {
         }
     }
 
-    fn in_time(&self, intent: &Intent) -> Result<(), Answer> {
-        if self.clock.now().monotonic < intent.expires {
+    fn in_time(&self, expires: Monotonic) -> Result<(), Answer> {
+        if self.clock.now().monotonic < expires {
             return Ok(());
         }
         let late = "failed to send in time: the attempt's deadline passed before its request left".to_owned();
@@ -174,7 +205,7 @@ impl HttpParticipant {
     /// None: the request came back unwritten.
     async fn send(
         &self,
-        intent: &Intent,
+        expires: Monotonic,
         origin: &Origin,
         request: &Rendered,
         deadline: Instant,
@@ -183,7 +214,7 @@ impl HttpParticipant {
         let request = request
             .request(connection.version())
             .map_err(|error| not_sent(Reason::Unrenderable, format!("failed to make the request: {error}")))?;
-        self.in_time(intent)?;
+        self.in_time(expires)?;
         let lost = |reason, what: &str| {
             self.pool.forget(origin);
             Err(Answer::Lost { reason, message: format!("failed to get an answer of {}: {what}", origin.display()) })
@@ -228,13 +259,20 @@ impl Participant for HttpParticipant {
             Err(answer) => answer,
         }
     }
+
+    async fn poll(&self, polling: Arc<Persisted<Polling>>) -> Answer {
+        match self.look(polling.get()).await {
+            Ok(response) => Answer::Response(response),
+            Err(answer) => answer,
+        }
+    }
 }
 
 fn not_sent(reason: Reason, message: String) -> Answer {
     Answer::NotSent { reason, message }
 }
 
-fn unrenderable(error: super::wire::HeaderError) -> Answer {
+fn unrenderable(error: HeaderError) -> Answer {
     not_sent(Reason::Unrenderable, error.to_string())
 }
 

@@ -7,9 +7,10 @@
 //! *Caveats* A process paused between the last check and the socket may still write late (semantics.md, the limit).
 
 use std::future::Future;
+use std::sync::Arc;
 
 use crate::journal::Persisted;
-use crate::saga::{Answer, Intent};
+use crate::saga::{Answer, Intent, Polling};
 
 mod address;
 mod body;
@@ -35,6 +36,8 @@ mod harness;
 #[cfg(test)]
 mod http_tests;
 #[cfg(test)]
+mod poll_tests;
+#[cfg(test)]
 mod tls_tests;
 
 pub use crate::clock::Clock;
@@ -48,4 +51,7 @@ pub use rule::{DestinationRule, RuleError};
 pub trait Participant: Send + Sync + 'static {
     /// Sends the intent and reads the answer.
     fn call(&self, intent: Persisted<Intent>) -> impl Future<Output = Answer> + Send;
+
+    /// Looks once at a call in progress, by GET, and reads the answer.
+    fn poll(&self, polling: Arc<Persisted<Polling>>) -> impl Future<Output = Answer> + Send;
 }

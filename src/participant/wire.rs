@@ -4,12 +4,13 @@ use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use http_body_util::Full;
+use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use super::egress::{Origin, Scheme, Target};
 use crate::api::names::header;
 use crate::api::{definition, run::Direction};
-use crate::saga::{Fence, Intent};
+use crate::saga::{CallId, Fence, Identity, Intent, Polling};
 
 /// A request that lacks the definition's own headers still, or has all.
 #[derive(Debug)]
@@ -22,6 +23,15 @@ pub(super) struct Rendered {
     body: Bytes,
 }
 
+/// What a request belongs to.
+struct Origins<'a> {
+    run: &'a Identity,
+    call: CallId,
+    step: &'a str,
+    attempt: u32,
+    fence: Fence,
+}
+
 /// A header that cannot be sent; says which one, not its value.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to set the header '{name}': {detail}")]
@@ -31,43 +41,67 @@ pub(super) struct HeaderError {
 }
 
 impl Rendered {
-    /// With every header but the definition's own.
-    pub(super) fn new(intent: &Intent, target: &Target) -> Result<Self, HeaderError> {
-        let mut headers = HeaderMap::new();
-        let mut set = |name: &'static str, value: &str| {
-            let value = header_value(name, value.as_bytes())?;
-            headers.insert(HeaderName::from_static(name), value);
-            Ok(())
-        };
-        set(USER_AGENT.as_str(), concat!("saga-operator/", env!("CARGO_PKG_VERSION")))?;
-        set(ACCEPT.as_str(), "application/json, */*;q=0.1")?;
-        // Nothing is ever decompressed.
-        set(ACCEPT_ENCODING.as_str(), "identity")?;
-        set(header::IDEMPOTENCY_KEY, &format!("\"{}\"", intent.key.as_str()))?;
-        set(header::RUN, &format!("{}/{}", intent.run.namespace, intent.run.name))?;
-        set(header::RUN_UID, &intent.run.uid)?;
-        set(header::STEP, &intent.step)?;
-        set(header::DIRECTION, intent.call.direction.as_str())?;
-        set(header::ATTEMPT, &intent.attempt.to_string())?;
-        set(header::FENCE, &intent.fence.to_string())?;
-        set(header::DEADLINE, &intent.deadline.to_string())?;
+    /// An attempt, with every header but the definition's own.
+    pub(super) fn attempt(intent: &Intent, target: &Target) -> Result<Self, HeaderError> {
+        let mut rendered = Self::bare(method(intent.request.method), target)?;
+        let Intent { run, call, step, attempt, fence, .. } = intent;
+        rendered.identify(&Origins { run, call: *call, step, attempt: *attempt, fence: *fence })?;
+        rendered.set(header::IDEMPOTENCY_KEY, &format!("\"{}\"", intent.key.as_str()))?;
+        rendered.set(header::DEADLINE, &intent.deadline.to_string())?;
         if let Some(outcome) = intent.forward_outcome {
-            set(header::FORWARD_OUTCOME, outcome.as_str())?;
+            rendered.set(header::FORWARD_OUTCOME, outcome.as_str())?;
         }
-        let trace = trace_id(&intent.run.uid);
-        let span = span_id(&intent.run.uid, &intent.step, intent.call.direction, intent.attempt, intent.fence);
-        set(header::TRACEPARENT, &format!("00-{trace}-{span}-01"))?;
         if intent.request.body.is_some() {
-            set(CONTENT_TYPE.as_str(), "application/json")?;
+            rendered.set(CONTENT_TYPE.as_str(), "application/json")?;
         }
-        Ok(Self {
-            method: method(intent.request.method),
+        rendered.body = intent.request.body.clone().map(Bytes::from).unwrap_or_default();
+        Ok(rendered)
+    }
+
+    /// A look at a call in progress. It has no idempotency key: it asks for nothing to be done, and a key belongs to one
+    /// method, URL and body.
+    pub(super) fn look(polling: &Polling, deadline: Timestamp, target: &Target) -> Result<Self, HeaderError> {
+        let mut rendered = Self::bare(Method::GET, target)?;
+        let Polling { run, call, step, attempt, fence, .. } = polling;
+        rendered.identify(&Origins { run, call: *call, step, attempt: *attempt, fence: *fence })?;
+        rendered.set(header::DEADLINE, &deadline.to_string())?;
+        Ok(rendered)
+    }
+
+    fn bare(method: Method, target: &Target) -> Result<Self, HeaderError> {
+        let mut bare = Self {
+            method,
             target: target.uri.clone(),
             authority: authority(&target.origin),
             scheme: target.origin.scheme,
-            headers,
-            body: intent.request.body.clone().map(Bytes::from).unwrap_or_default(),
-        })
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        };
+        bare.set(USER_AGENT.as_str(), concat!("saga-operator/", env!("CARGO_PKG_VERSION")))?;
+        bare.set(ACCEPT.as_str(), "application/json, */*;q=0.1")?;
+        // Nothing is ever decompressed.
+        bare.set(ACCEPT_ENCODING.as_str(), "identity")?;
+        Ok(bare)
+    }
+
+    /// Which run, step, direction, attempt and decision it belongs to.
+    fn identify(&mut self, origins: &Origins<'_>) -> Result<(), HeaderError> {
+        let Origins { run, call, step, attempt, fence } = origins;
+        self.set(header::RUN, &format!("{}/{}", run.namespace, run.name))?;
+        self.set(header::RUN_UID, &run.uid)?;
+        self.set(header::STEP, step)?;
+        self.set(header::DIRECTION, call.direction.as_str())?;
+        self.set(header::ATTEMPT, &attempt.to_string())?;
+        self.set(header::FENCE, &fence.to_string())?;
+        let trace = trace_id(&run.uid);
+        let span = span_id(&run.uid, step, call.direction, *attempt, *fence);
+        self.set(header::TRACEPARENT, &format!("00-{trace}-{span}-01"))
+    }
+
+    fn set(&mut self, name: &'static str, value: &str) -> Result<(), HeaderError> {
+        let value = header_value(name, value.as_bytes())?;
+        self.headers.insert(HeaderName::from_static(name), value);
+        Ok(())
     }
 
     /// Adds a header of the definition. `Accept` and `User-Agent` may be replaced, reserved ones may not.

@@ -1,9 +1,11 @@
 //! What is due now: one pass over the run after its events were taken in.
 
+use super::effect::Effect;
 use super::key::CallId;
 use super::mode::Mode;
 use super::note::{Level, Occasion};
 use super::plan::Unready;
+use super::render;
 use super::state::{End, Failure, Phase};
 use super::text;
 use super::turn::{Attempt, Turn};
@@ -18,6 +20,7 @@ impl Turn<'_> {
         if self.mode() == Mode::Ended {
             // Follows every change of the spec also after the end, or `kubectl wait` would wait for it.
             self.state.stored.observed_generation = wishes.generation;
+            self.judge(&wishes);
         } else if self.claim(&wishes) {
             self.proceed(&wishes);
             self.hand_over();
@@ -35,6 +38,7 @@ impl Turn<'_> {
         if self.waits_silently(wishes) {
             return;
         }
+        let news = wishes.generation > self.stored().observed_generation || !self.was_committed();
         self.state.stored.observed_generation = wishes.generation;
         if wishes.abandon() {
             return self.abandon(wishes);
@@ -42,7 +46,7 @@ impl Turn<'_> {
         if self.mode() == Mode::Pending {
             self.start(wishes);
         }
-        if !matches!(self.mode(), Mode::Forward | Mode::Compensating) {
+        if !matches!(self.mode(), Mode::Forward | Mode::Confirming | Mode::Compensating) {
             return;
         }
         if let Err(unready) = &self.plan.definition {
@@ -58,6 +62,8 @@ impl Turn<'_> {
             return;
         }
         self.state.stored.revision_lost = false;
+        self.end_polling();
+        self.judge(wishes);
         self.end_early(wishes);
         self.adopt(wishes);
         self.retry(wishes);
@@ -68,12 +74,19 @@ impl Turn<'_> {
             self.begin();
         }
         self.conclude();
+        if news {
+            self.refuse_to_turn(wishes);
+        }
+        self.keep_alive();
     }
 
     /// Begins what is ready. A step that cannot even be begun turns the run, and then there is something to undo.
     fn begin(&mut self) {
         if self.mode() == Mode::Forward {
             self.begin_ready();
+        }
+        if self.mode() == Mode::Confirming {
+            self.confirm_ready();
         }
         if self.mode() == Mode::Compensating {
             self.undo_ready();
@@ -87,22 +100,41 @@ impl Turn<'_> {
 
     /// A process that is about to end gives up what has no call on the wire, so that the next one need not wait for it.
     fn hand_over(&mut self) {
-        if self.state.local.draining && self.mode() != Mode::Ended && self.stored().open_calls().next().is_none() {
+        let quiet = self.stored().open_calls().all(|(_, _, open)| open.location.is_some());
+        if self.state.local.draining && self.mode() != Mode::Ended && quiet {
+            let followed: Vec<CallId> = self.stored().open_calls().map(|(call, ..)| call).collect();
+            for call in followed {
+                self.state.local.own.remove(&call);
+                self.effect(Effect::Cut(call));
+            }
             self.state.stored.holder = None;
             self.state.local.owned = false;
         }
     }
 
-    /// Cancellation, deletion and deadline turn the run.
+    /// Cancellation, deletion and deadline turn the run, unless it is past its commit point, or nobody knows whether it is:
+    /// then they are judged again when the outcome of the Pivot is known.
     fn end_early(&mut self, wishes: &Wishes) {
-        // At the commit point nothing turns the run any more.
-        if self.mode() != Mode::Forward || self.forward_done() {
+        if self.mode() != Mode::Forward || self.committed() {
             return;
         }
-        if let Some(failure) = asked_to_end(wishes).or_else(|| self.overdue()).or_else(|| self.outgrown()) {
-            self.turn(failure);
-        } else if let Some(deadline) = self.run_deadline() {
-            self.wake(self.now.monotonic_at(deadline));
+        let failure = asked_to_end(wishes).or_else(|| self.overdue()).or_else(|| self.outgrown());
+        match failure {
+            Some(failure) if self.may_turn() => self.turn(failure),
+            Some(_) => {}
+            None => {
+                if let Some(deadline) = self.run_deadline() {
+                    self.wake(self.now.monotonic_at(deadline));
+                }
+            }
+        }
+    }
+
+    /// Says once that a run past its commit point is not undone.
+    fn refuse_to_turn(&mut self, wishes: &Wishes) {
+        if wishes.ask_for_the_end() && self.mode() != Mode::Ended && self.goes_forward_for_good() {
+            let text = "past its commit point a run is not undone: it goes on to its end".to_owned();
+            self.note(Level::Warning, Occasion::TooLate, text);
         }
     }
 
@@ -150,7 +182,7 @@ impl Turn<'_> {
         if let Err(unrendered) = self.store_attempt(call, attempt) {
             match call.direction {
                 Direction::Forward => self.forward_unrendered(call, &unrendered),
-                Direction::Compensate => self.undo_unrendered(call, &unrendered),
+                Direction::Compensate | Direction::Confirm => self.stall_unrendered(call, &unrendered),
             }
         }
     }
@@ -178,12 +210,8 @@ impl Turn<'_> {
 
     /// Stores again what a suspension took back: same number, new deadline.
     fn resume(&mut self) {
-        let held: Vec<CallId> = (0..self.stored().steps.len())
-            .flat_map(|step| [CallId::forward(step), CallId::compensate(step)])
-            .filter(|call| {
-                self.call(*call).is_some_and(|record| record.phase == Phase::Waiting && record.open.is_none())
-            })
-            .collect();
+        let held = self.stored().calls().filter(|(_, record)| record.phase == Phase::Waiting && record.open.is_none());
+        let held: Vec<CallId> = held.map(|(call, _)| call).collect();
         for call in held {
             self.attempt(call, Attempt::Again { wait: std::time::Duration::ZERO });
         }
@@ -210,29 +238,44 @@ impl Turn<'_> {
     /// Ends the run when nothing is left to do.
     fn conclude(&mut self) {
         match self.mode() {
-            Mode::Forward if self.forward_done() => {
-                let count = self.stored().steps.len();
-                self.note(
-                    Level::Story,
-                    Occasion::Succeeded,
-                    match count {
-                        1 => "the one step is done".to_owned(),
-                        count => format!("all {count} steps are done"),
-                    },
-                );
+            Mode::Confirming if self.confirm_done() => {
+                let text = match self.stored().steps.len() {
+                    1 => "the one step is done".to_owned(),
+                    count => format!("all {count} steps are done"),
+                };
+                self.note(Level::Story, Occasion::Succeeded, text);
+                self.pick_outputs();
                 self.end(End::Succeeded);
             }
             Mode::Compensating if self.undo_done() => {
-                let undone = self.stored().steps.iter().filter(|step| step.compensation.is_some()).count();
-                let text = match undone {
+                let undone = self.stored().steps.iter().filter_map(|step| step.compensation.as_ref());
+                let by_hand = undone.clone().filter(|call| call.phase == Phase::Resolved).count();
+                let text = match undone.count() {
                     0 => "nothing had to be undone".to_owned(),
                     1 => "the effect of 1 step is undone".to_owned(),
                     n => format!("the effects of {n} steps are undone"),
                 };
-                self.note(Level::Warning, Occasion::Compensated, text);
-                self.end(End::Compensated);
+                if by_hand == 0 {
+                    self.note(Level::Warning, Occasion::Compensated, text);
+                    self.end(End::Compensated);
+                } else {
+                    let text = format!("{text}, {by_hand} of them by hand");
+                    self.note(Level::Warning, Occasion::CompensatedByHand, text);
+                    self.end(End::CompensatedByHand);
+                }
             }
-            Mode::Pending | Mode::Forward | Mode::Compensating | Mode::Ended => {}
+            Mode::Pending | Mode::Forward | Mode::Confirming | Mode::Compensating | Mode::Ended => {}
+        }
+    }
+
+    /// The outputs of the run. One that fails is left out: the run succeeded all the same.
+    fn pick_outputs(&mut self) {
+        let Some(definition) = self.definition() else { return };
+        let (outputs, failed) = render::run_outputs(self.plan, self.stored(), definition);
+        self.state.stored.outputs = outputs;
+        for unrendered in failed {
+            let text = format!("{}: {} is left out", unrendered.reason, unrendered.message);
+            self.note(Level::Warning, Occasion::OutputLeftOut, text);
         }
     }
 
@@ -242,7 +285,7 @@ impl Turn<'_> {
         self.state.stored.completion_time = Some(self.now.wall);
         self.state.stored.revision_lost = false;
         self.state.stored.start_time.get_or_insert(self.now.wall);
-        self.effect(super::effect::Effect::Release);
+        self.effect(Effect::Release);
     }
 }
 

@@ -1,35 +1,53 @@
-//! Undoing what took effect, in the reverse of the order of dependencies.
+//! Undoing what took effect, in the order that the definition's policy says.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
+use super::definition::Definition;
 use super::key::CallId;
 use super::note::{Level, Occasion};
 use super::outcome::{Reading, Verdict};
-use super::render::Unrendered;
 use super::state::Phase;
 use super::turn::{Attempt, Turn};
 use crate::api::Reason;
-use crate::api::definition::Role;
+use crate::api::definition::{CompensationOrder, OnExhausted, Role};
 
 impl Turn<'_> {
-    /// Begins every compensation whose step has nothing undone after it.
+    /// Begins every compensation that the policy allows: larger priorities first, then in list order.
     pub(super) fn undo_ready(&mut self) {
         let Some(definition) = self.definition() else { return };
-        for (index, step) in definition.steps.iter().enumerate().rev() {
-            let due = self.needs_undo(index)
-                && self.record(index).is_some_and(|record| record.compensation.is_none())
-                && step.dependents.iter().all(|dependent| self.nothing_to_undo(dependent));
-            // While one compensation is stalled no other is begun.
-            if due && self.stored().stalled().is_none() && self.has_room() && !self.predecessor_may_act(index) {
-                self.attempt(CallId::compensate(index), Attempt::Next { wait: Duration::ZERO });
+        let mut due: Vec<usize> =
+            (0..definition.steps.len()).filter(|step| self.undo_is_due(definition, *step)).collect();
+        due.sort_by_key(|step| Reverse(definition.steps.get(*step).map(|plan| plan.priority)));
+        for step in due {
+            let halted = match definition.policy.on_exhausted {
+                // While one compensation is stalled no other is begun.
+                OnExhausted::Halt => self.stored().stalled().is_some(),
+                OnExhausted::Continue => false,
+            };
+            if !halted && self.has_room() && !self.predecessor_may_act(step) {
+                self.attempt(CallId::compensate(step), Attempt::Next { wait: Duration::ZERO });
             }
         }
+    }
+
+    fn undo_is_due(&self, definition: &Definition, step: usize) -> bool {
+        let Some(plan) = definition.steps.get(step) else { return false };
+        let begun = self.call(CallId::compensate(step)).is_some_and(|record| record.phase != Phase::Pending);
+        let waits_for = |other: usize| match definition.policy.order {
+            CompensationOrder::Reverse => plan.dependents.contains(other),
+            CompensationOrder::Parallel => {
+                definition.steps.get(other).is_some_and(|other| other.priority > plan.priority)
+            }
+        };
+        let free = (0..definition.steps.len()).filter(|other| waits_for(*other)).all(|other| self.undo_is_over(other));
+        self.needs_undo(step) && !begun && free
     }
 
     /// The step may have taken effect and is not undone yet.
     pub(super) fn needs_undo(&self, step: usize) -> bool {
         let (Some(plan), Some(record)) = (self.step_plan(step), self.record(step)) else { return false };
-        let undone = record.compensation.as_ref().is_some_and(|call| call.phase == Phase::Succeeded);
+        let undone = record.compensation.as_ref().is_some_and(|call| call.phase.is_done());
         let effect_possible = matches!(record.forward.phase, Phase::Succeeded | Phase::Unknown);
         plan.role == Role::Compensatable && effect_possible && !undone
     }
@@ -42,51 +60,38 @@ impl Turn<'_> {
         closed && !self.needs_undo(step)
     }
 
+    /// The step need not be waited for: nothing to undo, or, where the policy says so, nothing but for a person to do.
+    fn undo_is_over(&self, step: usize) -> bool {
+        let policy = self.definition().map(|definition| definition.policy.on_exhausted).unwrap_or_default();
+        let given_up = match policy {
+            OnExhausted::Halt => false,
+            OnExhausted::Continue => {
+                self.call(CallId::compensate(step)).is_some_and(|record| record.phase == Phase::Stalled)
+            }
+        };
+        given_up || self.nothing_to_undo(step)
+    }
+
     /// No action is open and nothing is left to undo.
     pub(super) fn undo_done(&self) -> bool {
         (0..self.stored().steps.len()).all(|step| self.nothing_to_undo(step))
     }
 
     pub(super) fn undo_read(&mut self, call: CallId, reading: &Reading) {
-        match reading.verdict {
+        match &reading.verdict {
             Verdict::Succeeded => {
                 self.close(call, Phase::Succeeded);
                 let text = format!("{} succeeded", self.describe(call));
                 self.note(Level::Story, Occasion::StepCompensated, text);
             }
-            Verdict::Retry(after) => {
-                self.fail(call, reading.reason, &reading.message, reading.http_status);
-                if let Some(attempt) = self.next_attempt(call, after) {
-                    self.announce_retry(call, attempt, &reading.message);
-                    self.retries.push((call, attempt));
-                } else {
-                    self.stall(call, Reason::CompensationExhausted, &reading.message, reading.http_status);
-                }
-            }
-            Verdict::Rejected => {
+            Verdict::Retry(after) => self.again_or_stall(call, *after, reading, Reason::CompensationExhausted),
+            Verdict::Rejected | Verdict::InProgress { .. } => {
                 self.stall(call, Reason::CompensationExhausted, &reading.message, reading.http_status);
             }
             Verdict::Unrenderable => {
                 self.stall(call, Reason::Unrenderable, &reading.message, reading.http_status);
             }
         }
-    }
-
-    /// A compensation that must be sent and cannot be made.
-    pub(super) fn undo_unrendered(&mut self, call: CallId, unrendered: &Unrendered) {
-        self.stall(call, Reason::Unrenderable, &unrendered.message, None);
-    }
-
-    /// Only a person can help.
-    fn stall(&mut self, call: CallId, reason: Reason, message: &str, http_status: Option<u16>) {
-        self.fail(call, reason, message, http_status);
-        self.state.local.own.remove(&call);
-        if let Some(record) = self.call_mut(call) {
-            record.phase = Phase::Stalled;
-            record.open = None;
-        }
-        let text = format!("{}: {reason}: {message}", self.describe(call));
-        self.note(Level::Warning, Occasion::Stalled, text);
     }
 
     /// What turning now would undo, in words.

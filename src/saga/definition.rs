@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::graph::Graph;
 use super::problem::Problem;
 use super::retry::Retry;
 use super::set::Steps;
 use super::wishes::seconds;
 use crate::api::Reason;
 use crate::api::definition::{
-    Call, Header, Method, Output, ResponseRule, Role, RuleOutcome, SagaDefinitionSpec, SecretKeyRef, Step,
+    Call, CompensationPolicy, Header, Method, Output, ResponseRule, Role, RuleOutcome, SagaDefinitionSpec, SecretKeyRef,
 };
 use crate::api::run::Direction;
 use crate::expr::{self, Reference, Variables};
@@ -29,6 +30,12 @@ pub struct Definition {
     pub active_deadline: Option<Duration>,
     /// In list order.
     pub steps: Vec<StepPlan>,
+    /// The go/no-go, where there is one.
+    pub pivot: Option<usize>,
+    /// How a run is undone.
+    pub policy: CompensationPolicy,
+    /// Of the run, evaluated when it succeeds.
+    pub outputs: Vec<(String, expr::Single)>,
     input_schema: Option<jsonschema::Validator>,
 }
 
@@ -41,6 +48,8 @@ pub struct StepPlan {
     pub role: Role,
     /// Steps that must be done before it begins.
     pub dependencies: Steps,
+    /// Steps that it depends on, directly or through others.
+    pub ancestors: Steps,
     /// Steps that depend on it, directly or through others.
     pub dependents: Steps,
     /// Whether it is done at all.
@@ -49,6 +58,10 @@ pub struct StepPlan {
     pub action: CallPlan,
     /// Undoes the action.
     pub compensation: Option<CallPlan>,
+    /// Of the compensation: larger ones first.
+    pub priority: i32,
+    /// Makes the action final.
+    pub confirm: Option<CallPlan>,
     /// Picked from the answer to the action.
     pub outputs: Vec<(String, expr::Single)>,
 }
@@ -70,6 +83,10 @@ pub struct CallPlan {
     pub retry: Retry,
     /// Win over the default reading of an answer.
     pub rules: Vec<(expr::Condition, RuleOutcome)>,
+    /// Between two looks at a call in progress.
+    pub poll_interval: Duration,
+    /// How long a call may be in progress.
+    pub poll_timeout: Duration,
 }
 
 /// The value of a header.
@@ -92,17 +109,22 @@ impl Definition {
             .input_schema
             .as_ref()
             .and_then(|schema| compile_schema(schema).map_err(|problem| problems.push(problem)).ok());
-        let mut compiler = Compiler { spec, problems, dependencies: dependencies(&spec.steps) };
+        let mut compiler = Compiler { spec, problems, graph: Graph::new(&spec.steps) };
         let steps: Vec<Option<StepPlan>> = (0..spec.steps.len()).map(|index| compiler.step(index)).collect();
         let steps: Option<Vec<StepPlan>> = steps.into_iter().collect();
-        match steps {
-            Some(steps) if compiler.problems.is_empty() => Ok(Self {
+        let all = View { ancestors: Steps::first(spec.steps.len()), own: None };
+        let outputs = compiler.outputs("spec", &spec.outputs, Variables::Run, all);
+        match (steps, outputs) {
+            (Some(steps), Some(outputs)) if compiler.problems.is_empty() => Ok(Self {
                 revision: revision.to_owned(),
                 active_deadline: spec.active_deadline_seconds.map(seconds),
+                pivot: steps.iter().position(|step| step.role == Role::Pivot),
+                policy: spec.compensation_policy.unwrap_or_default(),
                 steps,
+                outputs,
                 input_schema,
             }),
-            Some(_) | None => Err(compiler.problems),
+            (Some(_) | None, _) => Err(compiler.problems),
         }
     }
 
@@ -147,23 +169,10 @@ fn compile_schema(schema: &serde_json::Map<String, Value>) -> Result<jsonschema:
         })
 }
 
-/// For each step the steps it waits for: the one before it in the list.
-fn dependencies(steps: &[Step]) -> Vec<Steps> {
-    (0..steps.len())
-        .map(|index| {
-            let mut before = Steps::default();
-            if let Some(previous) = index.checked_sub(1) {
-                before.insert(previous);
-            }
-            before
-        })
-        .collect()
-}
-
 struct Compiler<'a> {
     spec: &'a SagaDefinitionSpec,
     problems: Vec<Problem>,
-    dependencies: Vec<Steps>,
+    graph: Graph,
 }
 
 /// Which steps an expression may refer to.
@@ -177,48 +186,38 @@ impl Compiler<'_> {
     fn step(&mut self, index: usize) -> Option<StepPlan> {
         let step = self.spec.steps.get(index)?;
         let at = format!("spec.steps[{index}]");
-        let ancestors = self.ancestors(index);
+        let ancestors = self.graph.ancestors(index);
         let before = View { ancestors, own: None };
         let after = View { ancestors, own: Some(index) };
         let when = step.when.as_ref().map(|when| {
             let compiled = expr::Condition::compile(when, Variables::Request);
             self.known(&format!("{at}.when"), before, compiled, expr::Condition::references)
         });
-        let action = self.call(&format!("{at}.action"), &step.action, Direction::Forward, before);
-        let compensation = step
-            .compensation
-            .as_ref()
-            .map(|call| self.call(&format!("{at}.compensation"), call, Direction::Compensate, after));
-        let outputs: Option<Vec<_>> = self.outputs(&at, &step.outputs, before);
+        let mut plans = step.calls().map(|(direction, call)| {
+            let view = if direction == Direction::Forward { before } else { after };
+            self.call(&format!("{at}.{}", direction.field()), call, (direction, step.role), view)
+        });
+        let action = plans.next().flatten();
+        let compensation = step.compensation.as_ref().map(|_| plans.next().flatten());
+        let confirm = step.confirm.as_ref().map(|_| plans.next().flatten());
+        drop(plans);
+        let outputs: Option<Vec<_>> = self.outputs(&at, &step.outputs, Variables::Response, before);
         Some(StepPlan {
             name: step.name.as_str().into(),
             role: step.role,
-            dependencies: *self.dependencies.get(index)?,
-            dependents: self.dependents(index),
+            dependencies: self.graph.dependencies(index),
+            ancestors,
+            dependents: self.graph.dependents(index),
             when: transpose(when)?,
             action: action?,
             compensation: transpose(compensation)?,
+            priority: step.compensation.as_ref().map_or(0, |compensation| compensation.priority),
+            confirm: transpose(confirm)?,
             outputs: outputs?,
         })
     }
 
-    fn ancestors(&self, index: usize) -> Steps {
-        let direct = self.dependencies.get(index).copied().unwrap_or_default();
-        // Dependencies are earlier in the list, so this ends.
-        direct.iter().fold(direct, |all, step| all.union(self.ancestors(step)))
-    }
-
-    fn dependents(&self, index: usize) -> Steps {
-        let mut all = Steps::default();
-        for later in index + 1..self.dependencies.len() {
-            if self.ancestors(later).contains(index) {
-                all.insert(later);
-            }
-        }
-        all
-    }
-
-    fn call(&mut self, at: &str, call: &Call, direction: Direction, view: View) -> Option<CallPlan> {
+    fn call(&mut self, at: &str, call: &Call, kind: (Direction, Role), view: View) -> Option<CallPlan> {
         let http = &call.http;
         let url = expr::Url::compile(&http.url, Variables::Request);
         let url = self.known(&format!("{at}.http.url"), view, url, expr::Url::references);
@@ -228,14 +227,17 @@ impl Compiler<'_> {
             self.known(&format!("{at}.http.body"), view, compiled, expr::Json::references)
         });
         let rules = self.rules(at, &call.responses, view);
+        let polling = call.polling.unwrap_or_default();
         Some(CallPlan {
             method: http.method,
             url: url?,
             headers: headers?,
             body: transpose(body)?,
             timeout: seconds(http.timeout_seconds),
-            retry: Retry::new(call.retry_policy.as_ref(), direction),
+            retry: Retry::new(call.retry_policy.as_ref(), kind.0, kind.1),
             rules: rules?,
+            poll_interval: seconds(polling.interval_seconds),
+            poll_timeout: seconds(polling.timeout_seconds),
         })
     }
 
@@ -278,12 +280,18 @@ impl Compiler<'_> {
         compiled.into_iter().collect()
     }
 
-    fn outputs(&mut self, at: &str, outputs: &[Output], view: View) -> Option<Vec<(String, expr::Single)>> {
+    fn outputs(
+        &mut self,
+        at: &str,
+        outputs: &[Output],
+        variables: Variables,
+        view: View,
+    ) -> Option<Vec<(String, expr::Single)>> {
         let compiled: Vec<_> = outputs
             .iter()
             .enumerate()
             .map(|(index, output)| {
-                let value = expr::Single::compile(&output.value, Variables::Response);
+                let value = expr::Single::compile(&output.value, variables);
                 let field = format!("{at}.outputs[{index}].value");
                 Some((output.name.clone(), self.known(&field, view, value, expr::Single::references)?))
             })

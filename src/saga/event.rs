@@ -18,6 +18,15 @@ pub enum Event {
         /// What became of it.
         answer: Answer,
     },
+    /// A look at a call in progress brought this.
+    Polled {
+        /// The call.
+        call: CallId,
+        /// Of the intent that is followed.
+        fence: Fence,
+        /// What became of the look.
+        answer: Answer,
+    },
     /// The pinned revision turned out to be going away before anything was sent: pin the current one.
     RevisionGone,
     /// The store refused the write of this decision as too large: decide again what fits. The journal holds what it held
@@ -34,6 +43,8 @@ pub enum EventKind {
     Wished,
     /// [`Event::Answered`]
     Answered,
+    /// [`Event::Polled`]
+    Polled,
     /// [`Event::RevisionGone`]
     RevisionGone,
     /// [`Event::TooLarge`]
@@ -44,7 +55,8 @@ pub enum EventKind {
 
 impl EventKind {
     /// All kinds.
-    pub const ALL: [Self; 5] = [Self::Wished, Self::Answered, Self::RevisionGone, Self::TooLarge, Self::Tick];
+    pub const ALL: [Self; 6] =
+        [Self::Wished, Self::Answered, Self::Polled, Self::RevisionGone, Self::TooLarge, Self::Tick];
 }
 
 impl Event {
@@ -53,6 +65,7 @@ impl Event {
         match self {
             Self::Wished(_) => EventKind::Wished,
             Self::Answered { .. } => EventKind::Answered,
+            Self::Polled { .. } => EventKind::Polled,
             Self::RevisionGone => EventKind::RevisionGone,
             Self::TooLarge => EventKind::TooLarge,
             Self::Tick => EventKind::Tick,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::key::{CallId, Fence, IdempotencyKey};
-use super::request::Request;
+use super::request::{HeaderValue, Request};
 use super::time::Monotonic;
 
 /// Who the run is; never changes.
@@ -48,6 +48,32 @@ pub struct Intent {
     pub expires: Monotonic,
     /// Of the step's action; on compensations only.
     pub forward_outcome: Option<ForwardOutcome>,
+}
+
+/// A call in progress, to be looked at until it is done: GETs only, by the process whose own write stored the location,
+/// or took it over. Participants take it only as [`Persisted`](crate::journal::Persisted).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Polling {
+    /// The run.
+    pub run: Arc<Identity>,
+    /// Which call.
+    pub call: CallId,
+    /// Name of the step.
+    pub step: Arc<str>,
+    /// Number of the attempt that is in progress.
+    pub attempt: u32,
+    /// Of the intent that is followed.
+    pub fence: Fence,
+    /// Where to look: the call's origin, with the location's path and query.
+    pub url: String,
+    /// The call's own headers.
+    pub headers: Vec<(String, HeaderValue)>,
+    /// Of one look, from connect to the last byte of the answer.
+    pub timeout: Duration,
+    /// When to look first.
+    pub first: Monotonic,
+    /// Nothing is sent after it: the end of polling on the own clock.
+    pub expires: Monotonic,
 }
 
 /// What a compensation may tell its participant about the action.

@@ -2,7 +2,8 @@
 //! tests, the simulator and debug builds share.
 
 use super::mode::Mode;
-use super::state::{CallRecord, Phase, Stored};
+use super::state::{CallRecord, Phase, StepRecord, Stored};
+use crate::api::Reason;
 
 /// Checks two writes that follow each other.
 ///
@@ -28,17 +29,16 @@ pub fn check(before: &Stored, after: &Stored) -> Result<(), String> {
         // Started, or pinned afresh before anything was sent: the steps are new.
         return Ok(());
     }
+    let marked = |step: &StepRecord| {
+        after.failure.as_ref().is_some_and(|failure| {
+            failure.reason == Reason::MarkedFailed && failure.step.as_deref() == Some(step.name.as_str())
+        })
+    };
     for (old, new) in before.steps.iter().zip(&after.steps) {
-        outcomes_stay(&old.forward, &new.forward)
-            .and_then(|()| {
-                old.compensation.as_ref().map_or(Ok(()), |undo| {
-                    new.compensation.as_ref().map_or_else(
-                        || Err("a compensation was forgotten".to_owned()),
-                        |after| outcomes_stay(undo, after),
-                    )
-                })
-            })
-            .map_err(|broken| format!("step '{}': {broken}", new.name))?;
+        calls_stay(old, new).map_err(|broken| format!("step '{}': {broken}", new.name))?;
+        ensure(new.forward.phase != Phase::Failed || new.forward.doubtful == 0 || marked(new), || {
+            format!("step '{}': a step in doubt is called Failed", new.name)
+        })?;
         let forward_intent = new.forward.open.as_ref().is_some_and(|open| open.fence == after.fence);
         ensure(!forward_intent || new.compensation.is_none(), || {
             format!("I3: a forward intent of '{}' after its compensation", new.name)
@@ -50,6 +50,19 @@ pub fn check(before: &Stored, after: &Stored) -> Result<(), String> {
         ensure(!undo_new || matches!(new.forward.phase, Phase::Succeeded | Phase::Unknown), || {
             format!("I4: '{}' is compensated although it cannot have taken effect", new.name)
         })?;
+        ensure(new.confirm.is_none() || new.compensation.is_none(), || {
+            format!("'{}' is both confirmed and compensated", new.name)
+        })?;
+    }
+    Ok(())
+}
+
+fn calls_stay(before: &StepRecord, after: &StepRecord) -> Result<(), String> {
+    for (direction, old) in before.calls() {
+        match after.call(direction) {
+            Some(new) => outcomes_stay(old, new)?,
+            None => return Err(format!("the {} was forgotten", direction.field())),
+        }
     }
     Ok(())
 }
@@ -60,8 +73,7 @@ fn outcomes_stay(before: &CallRecord, after: &CallRecord) -> Result<(), String> 
     })?;
     ensure(after.doubtful >= before.doubtful, || "doubt was forgotten".to_owned())?;
     ensure(after.attempts >= before.attempts, || "attempts were forgotten".to_owned())?;
-    ensure(after.doubtful <= after.attempts, || "more doubtful attempts than attempts".to_owned())?;
-    ensure(after.phase != Phase::Failed || after.doubtful == 0, || "a step in doubt is called Failed".to_owned())
+    ensure(after.doubtful <= after.attempts, || "more doubtful attempts than attempts".to_owned())
 }
 
 fn ensure(holds: bool, broken: impl FnOnce() -> String) -> Result<(), String> {

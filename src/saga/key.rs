@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::api::run::Direction;
 
-/// One call of a run: a step's action or its compensation.
+/// One call of a run: a step's action, its compensation or its confirm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallId {
     /// Index of the step in the definition.
@@ -25,6 +25,11 @@ impl CallId {
     /// The compensation of a step.
     pub const fn compensate(step: usize) -> Self {
         Self { step, direction: Direction::Compensate }
+    }
+
+    /// The confirm of a step.
+    pub const fn confirm(step: usize) -> Self {
+        Self { step, direction: Direction::Confirm }
     }
 }
 

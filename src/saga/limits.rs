@@ -8,7 +8,7 @@ use super::problem::Problem;
 use super::render::MAX_BODY_BYTES;
 use super::set::Steps;
 use crate::api::Reason;
-use crate::api::definition::{Call, Header, Role, SagaDefinitionSpec, Step};
+use crate::api::definition::{Call, Header, Output, Role, SagaDefinitionSpec, Step};
 use crate::api::names::{CEL_KEYWORDS, header};
 
 /// Different Secrets that a definition may name.
@@ -32,6 +32,8 @@ pub(super) fn check(spec: &SagaDefinitionSpec) -> Vec<Problem> {
         }
         check_step(&at, step, &mut problems);
     }
+    problems.extend(super::graph::check(&spec.steps));
+    check_outputs("spec", &spec.outputs, 32, &mut problems);
     check_secrets(spec, &mut problems);
     problems.extend(super::size::check(spec));
     problems
@@ -43,30 +45,49 @@ fn check_step(at: &str, step: &Step, problems: &mut Vec<Problem>) {
         let message = "must match ^[a-z][a-zA-Z0-9]{0,62}$ and must not be a word of the expression language";
         problems.push(graph(".name", message));
     }
+    check_role(step, |field, message| problems.push(graph(field, message)));
+    at_most(&format!("{at}.dependsOn"), step.depends_on.as_ref().map_or(0, Vec::len), Steps::CAPACITY, problems);
+    check_outputs(at, &step.outputs, 16, problems);
+    for (direction, call) in step.calls() {
+        check_call(&format!("{at}.{}", direction.field()), call, problems);
+    }
+}
+
+fn check_role(step: &Step, mut mistake: impl FnMut(&str, &str)) {
     match (step.role, &step.compensation) {
         (Role::Compensatable, None) => {
-            let message = "is required for a Compensatable step; a step without effect has `role: ReadOnly`";
-            problems.push(graph(".compensation", message));
+            mistake(
+                ".compensation",
+                "is required for a Compensatable step, which is the default; a step without effect has `role: ReadOnly`",
+            );
         }
         (Role::ReadOnly, Some(_)) => {
-            problems.push(graph(
+            mistake(".compensation", "may not be specified when `role` is 'ReadOnly': there is no effect to undo");
+        }
+        (Role::Pivot | Role::Retriable, Some(_)) => {
+            mistake(
                 ".compensation",
-                "may not be specified when `role` is 'ReadOnly': there is no effect to undo",
-            ));
+                "may be specified only for a Compensatable step: from the Pivot on nothing is undone",
+            );
         }
-        (Role::Compensatable, Some(_)) | (Role::ReadOnly, None) => {}
+        (Role::Compensatable, Some(_)) | (Role::ReadOnly | Role::Pivot | Role::Retriable, None) => {}
     }
-    at_most(&format!("{at}.outputs"), step.outputs.len(), 16, problems);
-    let mut outputs = BTreeSet::new();
-    for (index, output) in step.outputs.iter().enumerate() {
-        if !is_identifier(&output.name) || !outputs.insert(output.name.as_str()) {
+    if step.confirm.is_some() && step.role != Role::Compensatable {
+        mistake(".confirm", "may be specified only for a Compensatable step: `action` tries, `compensation` cancels");
+    }
+    if step.when.is_some() && step.role == Role::Pivot {
+        mistake(".when", "may not be specified when `role` is 'Pivot': the run needs its go/no-go");
+    }
+}
+
+fn check_outputs(at: &str, outputs: &[Output], limit: usize, problems: &mut Vec<Problem>) {
+    at_most(&format!("{at}.outputs"), outputs.len(), limit, problems);
+    let mut names = BTreeSet::new();
+    for (index, output) in outputs.iter().enumerate() {
+        if !is_identifier(&output.name) || !names.insert(output.name.as_str()) {
             let message = "must match ^[a-z][a-zA-Z0-9]{0,62}$, must not be a word of the expression language, and must be unique";
-            problems.push(graph(&format!(".outputs[{index}].name"), message));
+            problems.push(Problem::new(format!("{at}.outputs[{index}].name"), Reason::InvalidGraph, message));
         }
-    }
-    check_call(&format!("{at}.action"), &step.action, problems);
-    if let Some(call) = &step.compensation {
-        check_call(&format!("{at}.compensation"), call, problems);
     }
 }
 
@@ -91,6 +112,10 @@ fn check_call(at: &str, call: &Call, problems: &mut Vec<Problem>) {
             let field = format!("{at}.initialBackoffMilliseconds");
             problems.push(Problem::new(field, Reason::InvalidGraph, message));
         }
+    }
+    if let Some(polling) = &call.polling {
+        within(&format!("{at}.polling.intervalSeconds"), Some(polling.interval_seconds), 1..=3600, problems);
+        within(&format!("{at}.polling.timeoutSeconds"), Some(polling.timeout_seconds), 1..=604_800, problems);
     }
     let mut seen = BTreeSet::new();
     for (index, header) in http.headers.iter().enumerate() {
@@ -140,9 +165,9 @@ fn header_mistake(header: &Header, seen: &mut BTreeSet<String>) -> Option<String
 }
 
 fn check_secrets(spec: &SagaDefinitionSpec, problems: &mut Vec<Problem>) {
-    let calls = spec.steps.iter().flat_map(|step| std::iter::once(&step.action).chain(&step.compensation));
+    let calls = spec.steps.iter().flat_map(Step::calls);
     let names: BTreeSet<&str> = calls
-        .flat_map(|call| &call.http.headers)
+        .flat_map(|(_, call)| &call.http.headers)
         .filter_map(|header| Some(header.value_from.as_ref()?.secret_key_ref.name.as_str()))
         .collect();
     if names.len() > MAX_SECRETS {

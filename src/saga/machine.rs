@@ -49,29 +49,35 @@ pub fn step(plan: &Plan, state: &State, events: &[Event], now: Now) -> Transitio
 fn absorb(turn: &mut Turn<'_>, event: &Event) {
     match (turn.mode(), event) {
         // What users wish is remembered in every mode; `advance` acts on it.
-        (Mode::Pending | Mode::Forward | Mode::Compensating | Mode::Ended, Event::Wished(wishes)) => {
-            turn.wished(wishes);
-        }
+        (
+            Mode::Pending | Mode::Forward | Mode::Confirming | Mode::Compensating | Mode::Ended,
+            Event::Wished(wishes),
+        ) => turn.wished(wishes),
         // Time is read by `advance`.
-        (Mode::Pending | Mode::Forward | Mode::Compensating | Mode::Ended, Event::Tick) => {}
-        (Mode::Forward | Mode::Compensating, Event::Answered { call, fence, answer }) => {
+        (Mode::Pending | Mode::Forward | Mode::Confirming | Mode::Compensating | Mode::Ended, Event::Tick) => {}
+        (Mode::Forward | Mode::Confirming | Mode::Compensating, Event::Answered { call, fence, answer }) => {
             turn.answered(*call, *fence, answer);
         }
-        (Mode::Ended, Event::Answered { call, .. }) => {
+        (Mode::Forward | Mode::Confirming | Mode::Compensating, Event::Polled { call, fence, answer }) => {
+            turn.polled(*call, *fence, answer);
+        }
+        (Mode::Ended, Event::Answered { call, .. } | Event::Polled { call, .. }) => {
             turn.note(Level::Trace, Occasion::Ignored, format!("{} answered after the end", turn.describe(*call)));
         }
-        (Mode::Pending, Event::Answered { call, .. }) => turn.note(
+        (Mode::Pending, Event::Answered { call, .. } | Event::Polled { call, .. }) => turn.note(
             Level::Trace,
             Occasion::Ignored,
             format!("an answer arrived for step {} of a run that never sent anything", call.step),
         ),
         (Mode::Forward, Event::RevisionGone) => turn.repin(),
-        (Mode::Pending | Mode::Compensating | Mode::Ended, Event::RevisionGone) => turn.note(
+        (Mode::Pending | Mode::Confirming | Mode::Compensating | Mode::Ended, Event::RevisionGone) => turn.note(
             Level::Trace,
             Occasion::Ignored,
             "the revision went away, which matters only between pinning it and the first call".to_owned(),
         ),
-        (Mode::Pending | Mode::Forward | Mode::Compensating, Event::TooLarge) => turn.too_large = true,
+        (Mode::Pending | Mode::Forward | Mode::Confirming | Mode::Compensating, Event::TooLarge) => {
+            turn.too_large = true;
+        }
         (Mode::Ended, Event::TooLarge) => {
             turn.note(Level::Warning, Occasion::TooLarge, "the ended run stays as it is stored".to_owned());
         }

@@ -61,6 +61,20 @@ occasions! {
     Compensating,
     /// A compensation succeeded.
     StepCompensated,
+    /// A confirm succeeded.
+    StepConfirmed,
+    /// A participant works on a call and said where to ask.
+    InProgress,
+    /// Every step is done: nothing can fail any more.
+    Confirming,
+    /// A person's decision took effect.
+    Intervened,
+    /// A person's decision did not fit what it found.
+    InterventionRefused,
+    /// An output could not be taken, past the point where that turns the run.
+    OutputLeftOut,
+    /// A wish came too late to be followed.
+    TooLate,
     /// A call needs a person.
     Stalled,
     /// Nothing new is sent.
@@ -79,6 +93,8 @@ occasions! {
     Succeeded,
     /// The run ended: Compensated.
     Compensated,
+    /// The run ended: CompensatedByHand.
+    CompensatedByHand,
     /// The run ended: Abandoned.
     Abandoned,
     /// The run ended before anything was sent.

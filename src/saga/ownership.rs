@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::key::CallId;
 use super::note::{Level, Occasion};
 use super::plan::Tenure;
-use super::state::{MARGIN, Phase};
+use super::state::{MARGIN, OwnAttempt, Phase};
 use super::time::Monotonic;
 use super::turn::{Attempt, Turn};
 use super::wishes::Wishes;
@@ -22,6 +22,10 @@ use crate::api::run::Direction;
 
 /// So many takeovers of one attempt count it as used: an attempt that kills its owners must not go on for ever.
 const MAX_TAKEOVERS: u32 = 10;
+/// An owner may have nothing to write for days while a participant works on a call: it writes all the same, so often,
+const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
+/// and is given this long.
+const LOCATED_SILENCE: Duration = Duration::from_secs(60);
 
 impl Turn<'_> {
     /// Whether this process may decide: the run is its own, or nobody's, or becomes its own with the write of this
@@ -98,6 +102,9 @@ impl Turn<'_> {
     fn longest_silence(&self, since: jiff::Timestamp) -> Duration {
         let open = self.stored().open_calls().filter_map(|(call, _, open)| {
             let plan = self.call_plan(call)?;
+            if open.location.is_some() {
+                return Some(LOCATED_SILENCE);
+            }
             let wait = open.not_before.map(|at| at.duration_since(since));
             let wait = wait.and_then(|wait| Duration::try_from(wait).ok()).unwrap_or_default();
             // The clock that wrote it may have been wrong by years.
@@ -107,6 +114,26 @@ impl Turn<'_> {
             .filter(|step| self.needs_undo(*step) && self.stored().failure.is_some())
             .filter_map(|step| Some(self.step_plan(step)?.action.timeout + MARGIN));
         open.chain(undo).max().unwrap_or_default()
+    }
+
+    /// Shows others that the owner of a call in progress is alive, where no lock or election does.
+    pub(super) fn keep_alive(&mut self) {
+        let followed = self.state.local.own.keys().any(|call| self.is_located(*call));
+        let contended = match self.plan.owner.tenure {
+            Tenure::Exclusive => false,
+            Tenure::Contended => self.state.local.owned && !self.state.local.draining,
+        };
+        if !followed || !contended {
+            return;
+        }
+        let last = self.state.local.unchanged_since.map_or(self.now.monotonic, |since| since.monotonic);
+        let next = last.after(SIGN_OF_LIFE);
+        if next > self.now.monotonic {
+            self.wake(next);
+        } else {
+            self.sign_of_life = true;
+            self.wake(self.now.monotonic.after(SIGN_OF_LIFE));
+        }
     }
 
     /// Stores again what another owner stored and may have sent, or closes it where it must not be sent again.
@@ -125,6 +152,10 @@ impl Turn<'_> {
     fn adopt_call(&mut self, call: CallId, wishes: &Wishes) {
         let now = self.now;
         let longest = self.call_plan(call).map_or(Duration::ZERO, |plan| plan.retry.capped(Duration::MAX));
+        let turned = self.stored().failure.is_some() && call.direction == Direction::Forward;
+        if self.is_located(call) && !turned {
+            return self.adopt_located(call);
+        }
         let Some(record) = self.call_mut(call) else { return };
         let not_before = record.open.as_ref().and_then(|open| open.not_before);
         let wait = not_before.map_or(Duration::ZERO, |at| {
@@ -135,19 +166,28 @@ impl Turn<'_> {
         }
         record.takeovers = record.takeovers.saturating_add(1);
         let worn_out = record.takeovers >= MAX_TAKEOVERS;
-        let turned = self.stored().failure.is_some();
-        let doubted = super::state::OwnAttempt { sent: false, counted: true, since: now.monotonic.after(wait) };
-        match call.direction {
-            Direction::Forward if turned => self.close(call, Phase::Unknown),
-            Direction::Forward | Direction::Compensate if worn_out => {
-                self.state.local.own.insert(call, doubted);
-                self.unanswered(call, "taken over ten times without an answer");
-            }
-            Direction::Forward | Direction::Compensate if self.holds(wishes) => self.wait_without_intent(call),
-            Direction::Forward | Direction::Compensate => {
-                self.state.local.own.insert(call, doubted);
-                self.attempt(call, Attempt::Again { wait });
-            }
+        let doubted = OwnAttempt { sent: false, counted: true, since: now.monotonic.after(wait), polled_until: None };
+        if turned {
+            self.close(call, Phase::Unknown);
+        } else if worn_out {
+            self.state.local.own.insert(call, doubted);
+            self.unanswered(call, "taken over ten times without an answer");
+        } else if self.holds(wishes) {
+            self.wait_without_intent(call);
+        } else {
+            self.state.local.own.insert(call, doubted);
+            self.attempt(call, Attempt::Again { wait });
+        }
+    }
+
+    /// A call in progress is followed on, not sent again: nothing about it is in doubt.
+    fn adopt_located(&mut self, call: CallId) {
+        let fence = self.fence();
+        if let Some(open) = self.call_mut(call).and_then(|record| record.open.as_mut()) {
+            open.fence = fence;
+        }
+        if let Err(unrendered) = self.follow(call, self.now.monotonic) {
+            self.unanswered(call, &unrendered.message);
         }
     }
 

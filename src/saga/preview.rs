@@ -135,7 +135,7 @@ pub fn preview(spec: &SagaDefinitionSpec, definition: &Definition, known: &Known
                 .compensation
                 .as_ref()
                 .zip(plan.compensation.as_ref())
-                .map(|(compensation, plan)| call(compensation, plan, Direction::Compensate)),
+                .map(|(compensation, plan)| call(&compensation.call, plan, Direction::Compensate)),
             outputs: step.outputs.iter().map(|output| (output.name.clone(), output.value.clone())).collect(),
         });
     }

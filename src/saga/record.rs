@@ -5,10 +5,12 @@
 use crate::api::ConditionStatus;
 use crate::api::Reason;
 use crate::api::condition::COMPLETED;
-use crate::api::run::{self, InFlight, Journal, SagaRunStatus, StepState, StepStatus, UndoState, UndoStatus};
+use crate::api::run::{
+    self, CallState, CallStatus, InFlight, InterventionStatus, Journal, SagaRunStatus, StepState, StepStatus,
+};
 
 use super::key::{Digest, Fence, Holder};
-use super::state::{CallRecord, End, Failure, Open, Phase, StepRecord, Stored};
+use super::state::{CallRecord, End, Failure, Judged, Open, Phase, StepRecord, Stored};
 
 /// Why a status cannot be read. The object is left alone: nobody knows what it promised.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +52,8 @@ impl Stored {
             progress: pinned.then(|| format!("{}/{}", self.progress(), self.steps.len())),
             failure: self.failure.as_ref().map(failure),
             steps: self.steps.iter().map(step).collect(),
+            outputs: self.outputs.clone(),
+            interventions: self.judged.iter().map(judged).collect(),
             journal: (self.fence > Fence(0)).then(|| Journal {
                 fence: clamp(self.fence.0),
                 holder: self.holder.as_ref().map(|holder| holder.as_str().to_owned()),
@@ -66,6 +70,7 @@ impl Stored {
             fence: clamp(open.fence.0),
             deadline_time: open.deadline,
             not_before_time: open.not_before,
+            location: open.location.clone(),
         };
         self.open_calls().map(intent).collect()
     }
@@ -86,6 +91,8 @@ impl Stored {
             end: end(status)?,
             revision_lost: false,
             steps: status.steps.iter().map(read_step).collect::<Result<_, _>>()?,
+            outputs: status.outputs.clone(),
+            judged: status.interventions.iter().map(read_judged).collect(),
             fence: Fence(unsigned("journal.fence", journal.fence)?),
             holder: journal.holder.as_deref().map(Holder::new),
             conditions: status.conditions.clone(),
@@ -101,6 +108,7 @@ impl Stored {
                 fence: Fence(unsigned("journal.inFlight.fence", intent.fence)?),
                 deadline: intent.deadline_time,
                 not_before: intent.not_before_time,
+                location: intent.location.clone(),
             });
         }
         Ok(stored)
@@ -113,6 +121,14 @@ fn end(status: &SagaRunStatus) -> Result<Option<End>, RecordError> {
     let Some(condition) = status.conditions.iter().find(completed) else { return Ok(None) };
     let end = End::ALL.into_iter().find(|end| end.reason().as_str() == condition.reason);
     end.map(Some).ok_or_else(|| RecordError::Unknown { field: "conditions.reason", value: condition.reason.clone() })
+}
+
+fn judged(judged: &Judged) -> InterventionStatus {
+    InterventionStatus { id: judged.id.clone(), outcome: judged.outcome, time: judged.time }
+}
+
+fn read_judged(status: &InterventionStatus) -> Judged {
+    Judged { id: status.id.clone(), outcome: status.outcome, time: status.time }
 }
 
 fn failure(failure: &Failure) -> run::Failure {
@@ -150,7 +166,8 @@ fn step(record: &StepRecord) -> StepStatus {
         digest: call.digest.as_ref().map(|digest| digest.as_str().to_owned()),
         attempts_before: some(call.attempts_before),
         takeovers: some(call.takeovers),
-        compensation: record.compensation.as_ref().map(undo),
+        compensation: record.compensation.as_ref().map(call_status),
+        confirm: record.confirm.as_ref().map(call_status),
     }
 }
 
@@ -184,7 +201,8 @@ fn read_step(status: &StepStatus) -> Result<StepRecord, RecordError> {
         name: status.name.clone(),
         forward,
         outputs: status.outputs.clone(),
-        compensation: status.compensation.as_ref().map(read_undo).transpose()?,
+        compensation: status.compensation.as_ref().map(read_call).transpose()?,
+        confirm: status.confirm.as_ref().map(read_call).transpose()?,
     })
 }
 
@@ -198,18 +216,21 @@ const fn step_state(phase: Phase) -> StepState {
         Phase::Failed => StepState::Failed,
         Phase::Unknown => StepState::Unknown,
         Phase::Skipped => StepState::Skipped,
+        // Of compensations and confirms only.
+        Phase::Resolved => StepState::Succeeded,
     }
 }
 
-fn undo(call: &CallRecord) -> UndoStatus {
-    UndoStatus {
+fn call_status(call: &CallRecord) -> CallStatus {
+    CallStatus {
         state: match call.phase {
-            Phase::Running => UndoState::Running,
-            Phase::Waiting => UndoState::Waiting,
-            Phase::Stalled => UndoState::Stalled,
-            Phase::Succeeded => UndoState::Succeeded,
+            Phase::Running => CallState::Running,
+            Phase::Waiting => CallState::Waiting,
+            Phase::Stalled => CallState::Stalled,
+            Phase::Succeeded => CallState::Succeeded,
+            Phase::Resolved => CallState::Resolved,
             // The others are for actions only.
-            Phase::Pending | Phase::Failed | Phase::Unknown | Phase::Skipped => UndoState::Pending,
+            Phase::Pending | Phase::Failed | Phase::Unknown | Phase::Skipped => CallState::Pending,
         },
         attempts: attempts(call),
         doubtful_attempts: some(call.doubtful),
@@ -224,27 +245,28 @@ fn undo(call: &CallRecord) -> UndoStatus {
     }
 }
 
-fn read_undo(status: &UndoStatus) -> Result<CallRecord, RecordError> {
+fn read_call(status: &CallStatus) -> Result<CallRecord, RecordError> {
     let phase = match status.state {
-        UndoState::Pending => Phase::Pending,
-        UndoState::Running => Phase::Running,
-        UndoState::Waiting => Phase::Waiting,
-        UndoState::Stalled => Phase::Stalled,
-        UndoState::Succeeded => Phase::Succeeded,
+        CallState::Pending => Phase::Pending,
+        CallState::Running => Phase::Running,
+        CallState::Waiting => Phase::Waiting,
+        CallState::Stalled => Phase::Stalled,
+        CallState::Succeeded => Phase::Succeeded,
+        CallState::Resolved => Phase::Resolved,
     };
     Ok(CallRecord {
         phase,
-        attempts: read_attempts("steps.compensation.attempts", status.attempts, phase)?,
-        doubtful: small("steps.compensation.doubtfulAttempts", status.doubtful_attempts.unwrap_or(0))?,
-        takeovers: small("steps.compensation.takeovers", status.takeovers.unwrap_or(0))?,
-        attempts_before: small("steps.compensation.attemptsBefore", status.attempts_before.unwrap_or(0))?,
-        key_suffix: small("steps.compensation.keySuffix", status.key_suffix.unwrap_or(1))?,
+        attempts: read_attempts("steps.call.attempts", status.attempts, phase)?,
+        doubtful: small("steps.call.doubtfulAttempts", status.doubtful_attempts.unwrap_or(0))?,
+        takeovers: small("steps.call.takeovers", status.takeovers.unwrap_or(0))?,
+        attempts_before: small("steps.call.attemptsBefore", status.attempts_before.unwrap_or(0))?,
+        key_suffix: small("steps.call.keySuffix", status.key_suffix.unwrap_or(1))?,
         digest: status.digest.clone().map(Digest::stored),
         open: None,
         start_time: None,
         completion_time: status.completion_time,
-        http_status: status_code("steps.compensation.httpStatusCode", status.http_status_code)?,
-        reason: status.reason.as_deref().map(|text| reason("steps.compensation.reason", text)).transpose()?,
+        http_status: status_code("steps.call.httpStatusCode", status.http_status_code)?,
+        reason: status.reason.as_deref().map(|text| reason("steps.call.reason", text)).transpose()?,
         message: status.message.clone(),
     })
 }
@@ -261,7 +283,13 @@ fn read_attempts(field: &'static str, attempts: Option<i32>, phase: Phase) -> Re
 const fn usual_attempts(phase: Phase) -> u32 {
     match phase {
         Phase::Pending | Phase::Skipped => 0,
-        Phase::Running | Phase::Waiting | Phase::Stalled | Phase::Succeeded | Phase::Failed | Phase::Unknown => 1,
+        Phase::Running
+        | Phase::Waiting
+        | Phase::Stalled
+        | Phase::Succeeded
+        | Phase::Failed
+        | Phase::Unknown
+        | Phase::Resolved => 1,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::definition::{CallPlan, HeaderPlan, StepPlan};
+use super::definition::{CallPlan, Definition, HeaderPlan, StepPlan};
 use super::key::{CallId, IdempotencyKey};
 use super::outcome::Rule;
 use super::plan::Plan;
@@ -139,6 +139,33 @@ pub(super) fn outputs(
     })
 }
 
+/// The outputs of a run that succeeded, and what is wrong with those that are left out.
+pub(super) fn run_outputs(
+    plan: &Plan,
+    stored: &Stored,
+    definition: &Definition,
+) -> (BTreeMap<String, Value>, Vec<Unrendered>) {
+    let mut used: usize = stored.steps.iter().flat_map(|step| &step.outputs).map(size::output).sum();
+    let (mut picked, mut failed) = (BTreeMap::new(), Vec::new());
+    for (name, template) in &definition.outputs {
+        let place = format!("output '{name}' of the run");
+        match with_steps(plan, stored, |scope| template.evaluate(&scope)) {
+            Err(error) => failed.push(Unrendered::expression(&place, &error)),
+            Ok(value) => {
+                let size = size::output((name, &value));
+                if value.to_string().len() > MAX_OUTPUT_BYTES || used + size > MAX_OUTPUTS_BYTES {
+                    let message = format!("{place} is larger than 1 KiB, or all outputs of the run than 16 KiB");
+                    failed.push(Unrendered { reason: Reason::OutputTooLarge, message });
+                } else {
+                    used += size;
+                    picked.insert(name.clone(), value);
+                }
+            }
+        }
+    }
+    (picked, failed)
+}
+
 fn key_of(plan: &Plan, stored: &Stored, id: CallId) -> IdempotencyKey {
     let record = stored.steps.get(id.step);
     let suffix = record.and_then(|step| step.call(id.direction)).map_or(1, |call| call.key_suffix);
@@ -154,9 +181,6 @@ fn with_scope<T>(
     response: Option<&Response>,
     use_it: impl FnOnce(&expr::Scope<'_>) -> T,
 ) -> T {
-    let start_time = stored.start_time.map(|time| time.to_string()).unwrap_or_default();
-    let run =
-        expr::Run { name: &plan.run.name, namespace: &plan.run.namespace, uid: &plan.run.uid, start_time: &start_time };
     let forward_key = key_of(plan, stored, CallId { step: id.step, direction: Direction::Forward });
     let call = expr::Call { key, forward_key: forward_key.as_str(), direction: id.direction.as_str() };
     let response = response.map(|response| expr::Response {
@@ -164,13 +188,24 @@ fn with_scope<T>(
         headers: response.headers.clone(),
         body: response.body.clone(),
     });
-    let mut scope = expr::Scope::new(&plan.input, run).call(call);
+    with_steps(plan, stored, |scope| {
+        let scope = scope.call(call);
+        match &response {
+            Some(response) => use_it(&scope.response(response)),
+            None => use_it(&scope),
+        }
+    })
+}
+
+/// Runs `use_it` with what an expression may see outside of a call.
+fn with_steps<T>(plan: &Plan, stored: &Stored, use_it: impl FnOnce(expr::Scope<'_>) -> T) -> T {
+    let start_time = stored.start_time.map(|time| time.to_string()).unwrap_or_default();
+    let run =
+        expr::Run { name: &plan.run.name, namespace: &plan.run.namespace, uid: &plan.run.uid, start_time: &start_time };
+    let mut scope = expr::Scope::new(&plan.input, run);
     for step in &stored.steps {
         let known = (step.forward.phase == Phase::Succeeded).then_some(&step.outputs);
         scope = scope.step(&step.name, known);
     }
-    if let Some(response) = &response {
-        scope = scope.response(response);
-    }
-    use_it(&scope)
+    use_it(scope)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::key::CallId;
-use crate::api::definition::RetryPolicy;
+use crate::api::definition::{RetryPolicy, Role};
 use crate::api::run::Direction;
 
 /// A retry policy with its defaults filled in.
@@ -24,14 +24,14 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// Fills in the defaults of api.md: a compensation must succeed in the end, so it tries longer.
-    pub fn new(policy: Option<&RetryPolicy>, direction: Direction) -> Self {
+    /// Fills in the defaults of api.md: what must succeed in the end tries longer.
+    pub fn new(policy: Option<&RetryPolicy>, direction: Direction, role: Role) -> Self {
         let fallback = RetryPolicy::default();
         let policy = policy.unwrap_or(&fallback);
         let or = |value: Option<i32>, default: u32| value.and_then(|v| u32::try_from(v).ok()).unwrap_or(default);
-        let attempts = match direction {
-            Direction::Forward => 5,
-            Direction::Compensate => 200,
+        let attempts = match (direction, role) {
+            (Direction::Forward, Role::Compensatable | Role::Pivot | Role::ReadOnly) => 5,
+            (Direction::Forward, Role::Retriable) | (Direction::Compensate | Direction::Confirm, _) => 200,
         };
         Self {
             max_attempts: or(policy.max_attempts, attempts),
@@ -82,7 +82,7 @@ mod tests {
 
     fn policy(jitter: i32) -> Retry {
         let policy = RetryPolicy { jitter_percent: Some(jitter), ..RetryPolicy::default() };
-        Retry::new(Some(&policy), Direction::Forward)
+        Retry::new(Some(&policy), Direction::Forward, Role::Compensatable)
     }
 
     #[test]
@@ -110,9 +110,14 @@ mod tests {
     }
 
     #[test]
-    fn a_compensation_tries_longer_by_default() {
-        assert_eq!(Retry::new(None, Direction::Forward).max_attempts, 5);
-        assert_eq!(Retry::new(None, Direction::Compensate).max_attempts, 200);
+    fn what_must_succeed_in_the_end_tries_longer_by_default() {
+        let attempts = |direction, role| Retry::new(None, direction, role).max_attempts;
+        for role in [Role::Compensatable, Role::Pivot, Role::ReadOnly] {
+            assert_eq!(attempts(Direction::Forward, role), 5);
+        }
+        assert_eq!(attempts(Direction::Forward, Role::Retriable), 200);
+        assert_eq!(attempts(Direction::Compensate, Role::Compensatable), 200);
+        assert_eq!(attempts(Direction::Confirm, Role::Compensatable), 200);
     }
 
     #[test]

@@ -8,6 +8,11 @@ impl Steps {
     /// Most steps of a definition.
     pub const CAPACITY: usize = 64;
 
+    /// The first so many steps.
+    pub const fn first(count: usize) -> Self {
+        if count >= Self::CAPACITY { Self(u64::MAX) } else { Self((1 << count) - 1) }
+    }
+
     /// Adds a step; ignores indices beyond the capacity, which no accepted definition has.
     pub const fn insert(&mut self, step: usize) {
         if step < Self::CAPACITY {

@@ -7,17 +7,24 @@
 //! Messages need no escapes ([`super::text`]). Outputs are measured as they are stored: API servers write `<`, `>` and `&`
 //! as six bytes.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::condition::MAX_MESSAGES;
+use super::intervention::MAX_INTERVENTIONS;
 use super::key::{CallId, Digest, Fence, Holder};
+use super::location::MAX_LOCATION;
 use super::problem::Problem;
 use super::render::{MAX_OUTPUT_BYTES, MAX_OUTPUTS_BYTES};
-use super::state::{CallRecord, Failure, Open, Phase, StepRecord, Stored};
+use super::retry::Retry;
+use super::state::{CallRecord, Failure, Judged, Open, Phase, StepRecord, Stored};
 use super::text::{MESSAGE, STEP_MESSAGE};
 use super::turn::MAX_IN_FLIGHT;
 use crate::api::condition::{COMPLETED, RECONCILING, STALLED, SUCCEEDED};
-use crate::api::definition::{SagaDefinitionSpec, Step};
+use crate::api::definition::{CompensationPolicy, OnExhausted, Role, SagaDefinitionSpec, Step};
+use crate::api::run::{Direction, InterventionOutcome};
 use crate::api::{Condition, ConditionStatus, Reason};
 
 /// Largest status.
@@ -39,7 +46,8 @@ pub(super) fn check(spec: &SagaDefinitionSpec) -> Option<Problem> {
 
 /// The bytes of the largest status that a run may have, as JSON.
 pub(super) fn worst_case(spec: &SagaDefinitionSpec) -> usize {
-    let steps = spec.steps.iter().enumerate().map(|(index, step)| largest_step(step, index < MAX_IN_FLIGHT));
+    let policy = spec.compensation_policy.unwrap_or_default();
+    let steps = spec.steps.iter().enumerate().map(|(index, step)| largest_step(step, index, policy));
     let stored = Stored {
         observed_generation: i64::MAX,
         start_time: Some(latest()),
@@ -54,12 +62,14 @@ pub(super) fn worst_case(spec: &SagaDefinitionSpec) -> usize {
         end: None,
         revision_lost: false,
         steps: steps.collect(),
+        outputs: BTreeMap::new(),
+        judged: vec![largest_judgement(); MAX_INTERVENTIONS],
         fence: Fence(i64::MAX.unsigned_abs()),
         holder: Some(Holder::new(&filler(Holder::MAX_LEN))),
         conditions: [SUCCEEDED, COMPLETED, RECONCILING, STALLED].map(condition).into(),
     };
     let fixed = serde_json::to_string(&stored.to_status()).map_or(usize::MAX, |json| json.len());
-    fixed.saturating_add(outputs(&spec.steps))
+    fixed.saturating_add(outputs(spec))
 }
 
 /// The size of a JSON text as an API server stores it.
@@ -78,43 +88,87 @@ pub(super) fn output((name, value): (&String, &Value)) -> usize {
 }
 
 /// The values are bounded together; what stands around them is not.
-fn outputs(steps: &[Step]) -> usize {
-    let all = || steps.iter().flat_map(|step| &step.outputs);
+fn outputs(spec: &SagaDefinitionSpec) -> usize {
+    let all = || spec.steps.iter().flat_map(|step| &step.outputs).chain(&spec.outputs);
     let values: usize = all().map(|output| output.name.len() + MAX_OUTPUT_BYTES * 6).sum();
-    let around = all().count() * r#""":,"#.len() + steps.len() * r#","outputs":{}"#.len();
+    let around = all().count() * r#""":,"#.len() + (spec.steps.len() + 1) * r#","outputs":{}"#.len();
     values.min(MAX_OUTPUTS_BYTES) + around
 }
 
-fn largest_step(step: &Step, busy: bool) -> StepRecord {
-    let mut record = StepRecord { forward: largest_call(busy), ..StepRecord::new(&step.name) };
+fn largest_step(step: &Step, index: usize, policy: CompensationPolicy) -> StepRecord {
+    let in_flight = index < MAX_IN_FLIGHT;
+    let crowded = |may_pile_up: bool| if in_flight || may_pile_up { Crowd::Busy } else { Crowd::Done };
+    let mut record = StepRecord::new(&step.name);
     if step.compensation.is_some() {
-        record.compensation = Some(CallRecord { start_time: None, ..largest_call(busy) });
+        let forward = if in_flight { Crowd::Failed } else { Crowd::Done };
+        record.forward = largest_call(forward, attempts(step, Direction::Forward), 0);
+        // There is never a confirm beside a compensation, and it is no larger.
+        let undo = crowded(step.confirm.is_some() || policy.on_exhausted == OnExhausted::Continue);
+        let attempts = attempts(step, Direction::Compensate).max(attempts(step, Direction::Confirm));
+        record.compensation = Some(CallRecord { start_time: None, ..largest_call(undo, attempts, retries(index)) });
+    } else {
+        // A Retriable that is stalled does not keep others from stalling.
+        let attempts = attempts(step, Direction::Forward);
+        record.forward = largest_call(crowded(step.role == Role::Retriable), attempts, retries(index));
     }
-    if busy {
+    record.forward.message = (index < MAX_MESSAGES).then(|| filler(STEP_MESSAGE));
+    if in_flight {
         let direction = if step.compensation.is_some() { CallId::compensate(0) } else { CallId::forward(0) }.direction;
-        record.call_mut(direction).open =
-            Some(Open { fence: Fence(i64::MAX.unsigned_abs()), deadline: latest(), not_before: Some(latest()) });
+        record.call_mut(direction).open = Some(Open {
+            fence: Fence(i64::MAX.unsigned_abs()),
+            deadline: latest(),
+            not_before: None,
+            location: Some(filler(MAX_LOCATION)),
+        });
     }
     record
 }
 
-/// What only open, failed and stalled calls hold, as many as may be busy at a time hold.
-fn largest_call(busy: bool) -> CallRecord {
+/// As the policy says, and, where a person may ask for more, as many again each time.
+fn attempts(step: &Step, direction: Direction) -> u32 {
+    let Some((_, call)) = step.calls().find(|(found, _)| *found == direction) else { return 0 };
+    let once = Retry::new(call.retry_policy.as_ref(), direction, step.role).max_attempts;
+    let never_stalls = direction == Direction::Forward && step.role == Role::Compensatable;
+    if never_stalls { once } else { once.saturating_mul(1 + MAX_INTERVENTIONS as u32) }
+}
+
+/// Each intervention retries one call.
+const fn retries(index: usize) -> u32 {
+    if index < MAX_INTERVENTIONS { 99 } else { 0 }
+}
+
+/// How many calls may be in a state at the same time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Crowd {
+    /// Open or stalled.
+    Busy,
+    /// Closed without success.
+    Failed,
+    /// Closed and quiet.
+    Done,
+}
+
+fn largest_call(crowd: Crowd, attempts: u32, retries: u32) -> CallRecord {
+    let (busy, quiet) = (crowd == Crowd::Busy, crowd == Crowd::Done);
     CallRecord {
         phase: Phase::Succeeded,
-        attempts: 99_999,
-        doubtful: 99_999,
+        attempts,
+        doubtful: attempts,
         takeovers: if busy { 10 } else { 0 },
-        attempts_before: if busy { 99_999 } else { 0 },
-        key_suffix: 99,
+        attempts_before: if retries > 0 { attempts } else { 0 },
+        key_suffix: retries.max(1),
         digest: busy.then(|| Digest::stored(filler(22))),
         open: None,
         start_time: Some(latest()),
         completion_time: Some(latest()),
-        http_status: busy.then_some(u16::MAX),
-        reason: busy.then(longest_reason),
-        message: busy.then(|| filler(STEP_MESSAGE)),
+        http_status: (!quiet).then_some(u16::MAX),
+        reason: (!quiet).then(longest_reason),
+        message: None,
     }
+}
+
+fn largest_judgement() -> Judged {
+    Judged { id: filler(32), outcome: InterventionOutcome::Refused, time: latest() }
 }
 
 fn condition(type_: &str) -> Condition {

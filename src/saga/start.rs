@@ -100,7 +100,7 @@ impl Turn<'_> {
                 match record.forward.phase {
                     Phase::Pending | Phase::Skipped => true,
                     Phase::Running | Phase::Waiting => own.is_some_and(|own| !own.sent) && record.forward.attempts == 1,
-                    Phase::Stalled | Phase::Succeeded | Phase::Failed | Phase::Unknown => false,
+                    Phase::Stalled | Phase::Succeeded | Phase::Failed | Phase::Unknown | Phase::Resolved => false,
                 }
             });
         if !untouched {

@@ -1,22 +1,18 @@
 //! Everything a run remembers.
 //!
 //! # Guarantees
-//! [`Stored`] reads back from a run's status exactly as it was written ([`super::record`]); [`Local`] is lost when the
-//! process ends and is never written. An empty `Local` is always safe: what it does not know is taken to be in doubt.
+//! [`Stored`] is what the journal holds; [`Local`] is lost when the process ends and is never written. An empty `Local` is
+//! always safe: what it does not know is taken to be in doubt.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use serde_json::Value;
-
 use super::effect::Effect;
-use super::key::{CallId, Digest, Fence, Holder};
+use super::key::{CallId, Fence};
 use super::machine::Transition;
+pub use super::stored::*;
 use super::time::{Monotonic, Now};
 use super::wishes::Wishes;
-use crate::api::run::Direction;
-use crate::api::{Condition, Reason};
 
 /// A run, as one process knows it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,239 +21,6 @@ pub struct State {
     pub stored: Stored,
     /// What this process knows beyond it.
     pub local: Local,
-}
-
-/// What the journal holds of a run.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Stored {
-    /// Generation of the spec last taken into account.
-    pub observed_generation: i64,
-    /// When the run was first taken up.
-    pub start_time: Option<Timestamp>,
-    /// When it ended.
-    pub completion_time: Option<Timestamp>,
-    /// The pinned revision of the definition: set in the write of the first intents.
-    pub revision: Option<String>,
-    /// Why the run turned or ended without success. Never removed.
-    pub failure: Option<Failure>,
-    /// The terminal state. Never changes.
-    pub end: Option<End>,
-    /// The pinned revision cannot be found.
-    pub revision_lost: bool,
-    /// In the order of the definition; empty until pinned.
-    pub steps: Vec<StepRecord>,
-    /// Of the last write.
-    pub fence: Fence,
-    /// The owner.
-    pub holder: Option<Holder>,
-    /// What users are told.
-    pub conditions: Vec<Condition>,
-}
-
-/// Why a run turned to compensation or ended without success.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// The step that failed.
-    pub step: Option<String>,
-    /// As a word.
-    pub reason: Reason,
-    /// For people, at most 256 characters.
-    pub message: String,
-    /// Of the answer that decided it.
-    pub http_status: Option<u16>,
-}
-
-/// A terminal state: absorbing (I7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// All steps are done.
-    Succeeded,
-    /// All effects are undone.
-    Compensated,
-    /// Left as it stood, on request.
-    Abandoned,
-    /// Refused before any call.
-    InvalidInput,
-    /// Refused before any call.
-    DefinitionNotFound,
-    /// Refused before any call.
-    DefinitionNotReady,
-}
-
-impl End {
-    /// All ends.
-    pub const ALL: [Self; 6] = [
-        Self::Succeeded,
-        Self::Compensated,
-        Self::Abandoned,
-        Self::InvalidInput,
-        Self::DefinitionNotFound,
-        Self::DefinitionNotReady,
-    ];
-
-    /// The reason of the conditions.
-    pub const fn reason(self) -> Reason {
-        match self {
-            Self::Succeeded => Reason::Succeeded,
-            Self::Compensated => Reason::Compensated,
-            Self::Abandoned => Reason::Abandoned,
-            Self::InvalidInput => Reason::InvalidInput,
-            Self::DefinitionNotFound => Reason::DefinitionNotFound,
-            Self::DefinitionNotReady => Reason::DefinitionNotReady,
-        }
-    }
-}
-
-/// One step of a run.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct StepRecord {
-    /// Name, as in the definition.
-    pub name: String,
-    /// The action.
-    pub forward: CallRecord,
-    /// Picked from the answer to the action.
-    pub outputs: BTreeMap<String, Value>,
-    /// The compensation, once it was begun.
-    pub compensation: Option<CallRecord>,
-}
-
-/// One call: a step's action or its compensation.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CallRecord {
-    /// Where it stands.
-    pub phase: Phase,
-    /// Attempts stored so far.
-    pub attempts: u32,
-    /// Those of them whose effect is possible and unknown. Sticky: never falls.
-    pub doubtful: u32,
-    /// Of the open attempt.
-    pub takeovers: u32,
-    /// Attempts when a person last asked for a retry: the limit counts from there.
-    pub attempts_before: u32,
-    /// Number of the idempotency key, from 1.
-    pub key_suffix: u32,
-    /// Of the rendered request; from the first intent under a key until the outcome.
-    pub digest: Option<Digest>,
-    /// The attempt without outcome.
-    pub open: Option<Open>,
-    /// Of the first attempt (actions only).
-    pub start_time: Option<Timestamp>,
-    /// Of the outcome.
-    pub completion_time: Option<Timestamp>,
-    /// Of the last answer; while open, failed or stalled.
-    pub http_status: Option<u16>,
-    /// While open, failed or stalled.
-    pub reason: Option<Reason>,
-    /// For people; while open, failed or stalled.
-    pub message: Option<String>,
-}
-
-impl Default for CallRecord {
-    fn default() -> Self {
-        Self {
-            phase: Phase::Pending,
-            attempts: 0,
-            doubtful: 0,
-            takeovers: 0,
-            attempts_before: 0,
-            key_suffix: 1,
-            digest: None,
-            open: None,
-            start_time: None,
-            completion_time: None,
-            http_status: None,
-            reason: None,
-            message: None,
-        }
-    }
-}
-
-/// Where a call stands. `Failed`, `Unknown` and `Skipped` are for actions only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Phase {
-    /// Not begun.
-    #[default]
-    Pending,
-    /// An attempt may be on the wire.
-    Running,
-    /// Another attempt is due later.
-    Waiting,
-    /// Needs a person.
-    Stalled,
-    /// Done.
-    Succeeded,
-    /// Certainly without effect.
-    Failed,
-    /// Closed, and may have taken effect.
-    Unknown,
-    /// Its `when` was false.
-    Skipped,
-}
-
-impl Phase {
-    /// No attempt is open or scheduled, and none will be.
-    pub const fn is_outcome(self) -> bool {
-        match self {
-            Self::Succeeded | Self::Failed | Self::Unknown | Self::Skipped => true,
-            Self::Pending | Self::Running | Self::Waiting | Self::Stalled => false,
-        }
-    }
-}
-
-/// A stored attempt without outcome.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Open {
-    /// Fence of the write that stored it.
-    pub fence: Fence,
-    /// After it the attempt counts as unanswered.
-    pub deadline: Timestamp,
-    /// Earliest time to send.
-    pub not_before: Option<Timestamp>,
-}
-
-impl StepRecord {
-    /// Of a step that was not begun.
-    pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), ..Self::default() }
-    }
-
-    /// The call of a direction, if begun.
-    pub const fn call(&self, direction: Direction) -> Option<&CallRecord> {
-        match direction {
-            Direction::Forward => Some(&self.forward),
-            Direction::Compensate => self.compensation.as_ref(),
-        }
-    }
-
-    /// The call of a direction, begun now if it was not.
-    pub fn call_mut(&mut self, direction: Direction) -> &mut CallRecord {
-        match direction {
-            Direction::Forward => &mut self.forward,
-            Direction::Compensate => self.compensation.get_or_insert_default(),
-        }
-    }
-}
-
-impl Stored {
-    /// Calls with a stored attempt and no outcome, in list order, actions before compensations.
-    pub fn open_calls(&self) -> impl Iterator<Item = (CallId, &CallRecord, &Open)> {
-        self.steps.iter().enumerate().flat_map(|(step, record)| {
-            let forward = Some((CallId::forward(step), &record.forward));
-            let compensation = record.compensation.as_ref().map(|call| (CallId::compensate(step), call));
-            forward.into_iter().chain(compensation).filter_map(|(id, call)| Some((id, call, call.open.as_ref()?)))
-        })
-    }
-
-    /// The first stalled call in list order.
-    pub fn stalled(&self) -> Option<(&StepRecord, &CallRecord)> {
-        self.steps.iter().find_map(|step| {
-            [Some(&step.forward), step.compensation.as_ref()]
-                .into_iter()
-                .flatten()
-                .find(|call| call.phase == Phase::Stalled)
-                .map(|call| (step, call))
-        })
-    }
 }
 
 /// What this process knows of a run beyond what is stored.
@@ -294,6 +57,8 @@ pub struct OwnAttempt {
     pub counted: bool,
     /// When this process first sent this attempt number, or took it over; ahead while it waits.
     pub since: Monotonic,
+    /// Of a located call: when polling ends.
+    pub polled_until: Option<Monotonic>,
 }
 
 /// Added to a timeout wherever safety waits for somebody else's call to be over.
@@ -333,7 +98,7 @@ impl State {
                 Effect::Withdraw(call) | Effect::Cut(call) => {
                     self.local.own.remove(call);
                 }
-                Effect::Send(_) | Effect::Release => {}
+                Effect::Send(_) | Effect::Poll(_) | Effect::PollAgain { .. } | Effect::Release => {}
             }
         }
     }

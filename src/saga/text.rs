@@ -20,7 +20,7 @@ pub(super) fn step_message(text: &str) -> String {
 }
 
 /// Escapes multiply bytes, and what a participant answered is not to be trusted with control characters.
-fn plain(text: &str, limit: usize) -> String {
+pub(super) fn plain(text: &str, limit: usize) -> String {
     let clean = |character: char| match character {
         '"' | '`' => '\'',
         '&' => '+',

@@ -22,7 +22,7 @@ impl Turn<'_> {
     /// Leaves out what only people read: messages, and the times of calls. Outputs, doubt, fences and digests stay.
     pub(super) fn strip(&mut self) {
         for step in &mut self.state.stored.steps {
-            for call in std::iter::once(&mut step.forward).chain(&mut step.compensation) {
+            for call in step.calls_mut() {
                 call.message = None;
                 call.start_time = None;
                 call.completion_time = None;

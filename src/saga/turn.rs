@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::definition::{CallPlan, Definition, StepPlan};
 use super::effect::Effect;
-use super::intent::{ForwardOutcome, Intent};
+use super::intent::{ForwardOutcome, Intent, Polling};
 use super::key::{CallId, Fence, IdempotencyKey};
+use super::location;
 use super::machine::Transition;
 use super::mode::Mode;
 use super::note::{Level, Note, Occasion};
@@ -15,6 +16,7 @@ use super::state::{CallRecord, Failure, Open, OwnAttempt, Phase, State, StepReco
 use super::time::{Monotonic, Now};
 use super::wishes::Wishes;
 use crate::api::Reason;
+use crate::api::definition::Role;
 use crate::api::run::Direction;
 
 /// Calls of a run that may have a stored attempt at the same time.
@@ -35,6 +37,8 @@ pub(super) struct Turn<'a> {
     pub(super) retries: Vec<(CallId, Attempt)>,
     /// The store refused a larger status.
     pub(super) too_large: bool,
+    /// A write is due although nothing is new: others must see that the owner is alive.
+    pub(super) sign_of_life: bool,
 }
 
 /// How an attempt comes to be stored.
@@ -66,19 +70,29 @@ impl<'a> Turn<'a> {
             notes: Vec::new(),
             retries: Vec::new(),
             too_large: false,
+            sign_of_life: false,
         }
     }
 
-    pub(super) const fn mode(&self) -> Mode {
+    /// Of the write that this decision will need, if it needs one.
+    pub(super) const fn fence(&self) -> Fence {
+        self.fence
+    }
+
+    pub(super) fn mode(&self) -> Mode {
         self.state.stored.mode()
     }
 
-    pub(super) const fn mode_before(&self) -> Mode {
+    pub(super) fn mode_before(&self) -> Mode {
         self.before.stored.mode()
     }
 
     pub(super) const fn stored(&self) -> &Stored {
         &self.state.stored
+    }
+
+    pub(super) const fn stored_before(&self) -> &Stored {
+        &self.before.stored
     }
 
     pub(super) fn definition(&self) -> Option<&'a Definition> {
@@ -94,6 +108,7 @@ impl<'a> Turn<'a> {
         match call.direction {
             Direction::Forward => Some(&step.action),
             Direction::Compensate => step.compensation.as_ref(),
+            Direction::Confirm => step.confirm.as_ref(),
         }
     }
 
@@ -139,6 +154,7 @@ impl<'a> Turn<'a> {
         match call.direction {
             Direction::Forward => format!("step '{name}'"),
             Direction::Compensate => format!("the compensation of '{name}'"),
+            Direction::Confirm => format!("the confirm of '{name}'"),
         }
     }
 
@@ -176,7 +192,7 @@ impl<'a> Turn<'a> {
             record.takeovers = if advance == 1 { 0 } else { record.takeovers };
             record.digest = Some(digest);
             record.phase = if wait.is_zero() { Phase::Running } else { Phase::Waiting };
-            record.open = Some(Open { fence, deadline, not_before });
+            record.open = Some(Open { fence, deadline, not_before, location: None });
             if call.direction == Direction::Forward {
                 record.start_time.get_or_insert(started);
             }
@@ -200,9 +216,48 @@ impl<'a> Turn<'a> {
         Ok(())
     }
 
+    /// Has a call in progress followed from the write of this decision on, first at `first`.
+    ///
+    /// # Errors
+    /// When its request, which says whom to ask, cannot be rendered. Nothing is changed then.
+    pub(super) fn follow(&mut self, call: CallId, first: Monotonic) -> Result<(), Unrendered> {
+        let (Some(plan), Some(record)) = (self.call_plan(call), self.call(call).cloned()) else {
+            return Err(Unrendered::new("the definition has no such call"));
+        };
+        let Some(open) = &record.open else { return Err(Unrendered::new("no attempt is open")) };
+        let key = self.key(call, record.key_suffix);
+        let request = render::request(self.plan, self.stored(), plan, call, &key)?;
+        let url = open.location.as_ref().and_then(|path| location::url(&request.url, path));
+        let url = url.ok_or_else(|| Unrendered::new("the location cannot be read"))?;
+        // The clock that wrote the deadline may have been wrong by years.
+        let until = self.now.monotonic_at(open.deadline).min(self.now.monotonic.after(plan.poll_timeout));
+        let new = OwnAttempt {
+            sent: true,
+            counted: record.takeovers > 0,
+            since: self.now.monotonic,
+            polled_until: Some(until),
+        };
+        let own = self.state.local.own.entry(call).or_insert(new);
+        (own.sent, own.polled_until) = (true, Some(until));
+        let polling = Polling {
+            run: self.plan.run.clone(),
+            call,
+            step: self.step_plan(call.step).map_or_else(|| "".into(), |step| step.name.clone()),
+            attempt: record.attempts,
+            fence: open.fence,
+            url,
+            headers: request.headers,
+            timeout: plan.timeout,
+            first,
+            expires: until,
+        };
+        self.effect(Effect::Poll(Box::new(polling)));
+        Ok(())
+    }
+
     /// Remembers an attempt as this process's own, to be sent at `due`.
     fn own(&mut self, call: CallId, fresh: bool, due: Monotonic) {
-        let new = OwnAttempt { sent: false, counted: false, since: due };
+        let new = OwnAttempt { sent: false, counted: false, since: due, polled_until: None };
         let own = self.state.local.own.entry(call).or_insert(new);
         if fresh {
             *own = new;
@@ -215,19 +270,26 @@ impl<'a> Turn<'a> {
         IdempotencyKey::new(&self.plan.run.uid, name, call.direction, suffix)
     }
 
+    /// Only what can still be undone is cut to the run's deadline.
     fn cut_to_deadline(&self, call: CallId, timeout: Duration, wait: Duration) -> Duration {
-        match (call.direction, self.run_deadline()) {
-            (Direction::Forward, Some(deadline)) => {
+        let role = self.step_plan(call.step).map(|step| step.role);
+        let cut = match (call.direction, role) {
+            (Direction::Forward, Some(Role::Compensatable | Role::ReadOnly)) => !self.committed(),
+            (Direction::Forward, Some(Role::Pivot | Role::Retriable) | None) => false,
+            (Direction::Compensate | Direction::Confirm, _) => false,
+        };
+        match self.run_deadline() {
+            Some(deadline) if cut => {
                 let left = self.now.monotonic_at(deadline).since(self.now.monotonic);
                 timeout.min(left.saturating_sub(wait))
             }
-            (Direction::Forward | Direction::Compensate, _) => timeout,
+            Some(_) | None => timeout,
         }
     }
 
     fn forward_outcome(&self, call: CallId) -> Option<ForwardOutcome> {
         match call.direction {
-            Direction::Forward => None,
+            Direction::Forward | Direction::Confirm => None,
             Direction::Compensate => match self.record(call.step)?.forward.phase {
                 Phase::Succeeded => Some(ForwardOutcome::Succeeded),
                 Phase::Pending
@@ -236,7 +298,8 @@ impl<'a> Turn<'a> {
                 | Phase::Stalled
                 | Phase::Failed
                 | Phase::Unknown
-                | Phase::Skipped => Some(ForwardOutcome::Unknown),
+                | Phase::Skipped
+                | Phase::Resolved => Some(ForwardOutcome::Unknown),
             },
         }
     }
@@ -246,14 +309,19 @@ impl<'a> Turn<'a> {
         if let Some(own) = self.state.local.own.remove(&call) {
             self.effect(if own.sent { Effect::Cut(call) } else { Effect::Withdraw(call) });
             // An intent of this very decision is not worth withdrawing: it was never stored.
-            self.effects.retain(|effect| !matches!(effect, Effect::Send(intent) if intent.call == call));
+            self.effects.retain(|effect| match effect {
+                Effect::Send(intent) => intent.call != call,
+                Effect::Poll(polling) => polling.call != call,
+                Effect::PollAgain { call: other, .. } => *other != call,
+                Effect::Withdraw(_) | Effect::Cut(_) | Effect::Release => true,
+            });
         }
         if let Some(record) = self.call_mut(call) {
             record.open = None;
         }
     }
 
-    /// Closes a call with an outcome.
+    /// Closes a call with an outcome. An attempt that is still open is dropped.
     pub(super) fn close(&mut self, call: CallId, phase: Phase) {
         let now = self.now.wall;
         self.state.local.own.remove(&call);
@@ -263,7 +331,7 @@ impl<'a> Turn<'a> {
             record.digest = None;
             record.takeovers = 0;
             record.completion_time = Some(now);
-            if matches!(phase, Phase::Succeeded | Phase::Skipped) {
+            if matches!(phase, Phase::Succeeded | Phase::Skipped | Phase::Resolved) {
                 record.reason = None;
                 record.message = None;
                 record.http_status = None;
@@ -283,10 +351,11 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Turns the run: from now on only compensations are begun.
+    /// Turns the run: from now on only compensations are begun. Whoever calls this has looked at the commit point.
     pub(super) fn turn(&mut self, failure: Failure) {
-        if self.mode() != Mode::Forward {
-            return;
+        match self.mode() {
+            Mode::Forward | Mode::Confirming => {}
+            Mode::Pending | Mode::Compensating | Mode::Ended => return,
         }
         let (reason, message) = (failure.reason, failure.message.clone());
         self.state.stored.failure = Some(failure);
@@ -299,7 +368,7 @@ impl<'a> Turn<'a> {
     pub(super) fn finish(mut self) -> Transition {
         // A takeover is a write even when it says nothing else: what was sent before it must be waited for from a known time.
         let taken = self.state.local.taking_over && !self.before.local.taking_over;
-        let changed = taken || self.state.stored != self.before.stored;
+        let changed = taken || self.sign_of_life || self.state.stored != self.before.stored;
         if changed {
             self.state.stored.fence = self.fence;
             self.state.local.tried = self.fence;
@@ -325,6 +394,7 @@ impl<'a> Turn<'a> {
             notes: Vec::new(),
             retries: self.retries.clone(),
             too_large: self.too_large,
+            sign_of_life: false,
         }
     }
 

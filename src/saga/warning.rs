@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::problem::Problem;
 use crate::api::Reason;
 use crate::api::definition::{Call, Method, SagaDefinitionSpec, Step};
+use crate::api::run::Direction;
 use crate::expr::{self, Variables};
 
 /// Whole numbers beyond it change in programs that hold all numbers as doubles.
@@ -19,11 +20,12 @@ pub fn warnings(spec: &SagaDefinitionSpec) -> Vec<Problem> {
     }
     for (index, step) in spec.steps.iter().enumerate() {
         let at = format!("spec.steps[{index}]");
-        call(&format!("{at}.action"), &step.action, &mut found);
-        if let Some(compensation) = &step.compensation {
-            let at = format!("{at}.compensation");
-            own_output(&at, step, compensation, &mut found);
-            call(&at, compensation, &mut found);
+        for (direction, of_step) in step.calls() {
+            let at = format!("{at}.{}", direction.field());
+            if direction == Direction::Compensate {
+                own_output(&at, step, of_step, &mut found);
+            }
+            call(&at, of_step, &mut found);
         }
     }
     found

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+pub use crate::api::run::Intervention;
 use crate::api::run::{EndPolicy, SagaRunSpec};
 
 /// Read with every load.
@@ -17,6 +18,8 @@ pub struct Wishes {
     pub deletion: Option<EndPolicy>,
     /// The run's own deadline.
     pub active_deadline: Option<Duration>,
+    /// Decisions about stalled calls, in list order.
+    pub interventions: Vec<Intervention>,
 }
 
 /// A wish to end the run early.
@@ -40,6 +43,7 @@ impl Wishes {
                 .map(|wish| Cancellation { policy: wish.policy, reason: wish.reason.clone().unwrap_or_default() }),
             deletion: deleted.then_some(spec.deletion_policy),
             active_deadline: spec.active_deadline_seconds.map(seconds),
+            interventions: spec.interventions.clone(),
         }
     }
 
@@ -47,6 +51,11 @@ impl Wishes {
     pub fn abandon(&self) -> bool {
         self.deletion == Some(EndPolicy::Abandon)
             || self.cancellation.as_ref().is_some_and(|wish| wish.policy == EndPolicy::Abandon)
+    }
+
+    /// The run is cancelled, or being deleted.
+    pub const fn ask_for_the_end(&self) -> bool {
+        self.cancellation.is_some() || self.deletion.is_some()
     }
 
     /// Nothing not yet sent may be sent. Deletion ends a suspension.

@@ -12,6 +12,7 @@ use saga_operator::saga::Tenure;
 
 use super::fate::{Choices, Fate, Source, Tape, Telling};
 use super::oracle;
+use super::people;
 use super::shape::drawn;
 use super::world::World;
 
@@ -56,17 +57,25 @@ async fn pass(fate: Arc<Fate>) -> (Vec<String>, BTreeMap<String, u32>) {
     for uid in &uids {
         let deadline = (fate.below(Source::Shape, 5) == 4).then(|| 1 + fate.below(Source::Shape, 90));
         let active_deadline_seconds = deadline.map(|seconds| i32::try_from(seconds).unwrap());
-        world.submit_with(uid, SagaRunSpec { active_deadline_seconds, ..SagaRunSpec::default() });
+        let wanted = fate.below(Source::Shape, 2) == 0;
+        let input = serde_json::Map::from_iter([("wanted".to_owned(), wanted.into())]);
+        world.submit_with(uid, SagaRunSpec { active_deadline_seconds, input, ..SagaRunSpec::default() });
     }
     for _ in 0..fate.below(Source::People, 12) {
         tokio::time::sleep(fate.millis(Source::People, 5000)).await;
-        intervene(&mut world, &uids).await;
+        people::act(&mut world, &uids).await;
     }
     fate.calm_down();
     if fate.below(Source::People, 2) == 1 {
         uids.iter().for_each(|uid| world.wish(uid, 5));
     }
-    world.settle(Duration::from_secs(4000)).await;
+    for _ in 0..=fate.below(Source::People, 6) {
+        if !world.settle(Duration::from_secs(10_000)).await {
+            break;
+        }
+        uids.iter().for_each(|uid| people::resolve(&world, uid));
+    }
+    world.settle(Duration::from_secs(10_000)).await;
     // Whoever still has something to send does so now.
     tokio::time::sleep(Duration::from_secs(100)).await;
     let mut broken = oracle::judge(&world);
@@ -77,50 +86,6 @@ async fn pass(fate: Arc<Fate>) -> (Vec<String>, BTreeMap<String, u32>) {
         }
     }
     (broken, ends(&world))
-}
-
-/// Something that users or machines do.
-async fn intervene(world: &mut World, uids: &[String]) {
-    let fate = world.fate.clone();
-    let uid = &uids[fate.below(Source::People, u32::try_from(uids.len()).unwrap()) as usize];
-    let place = fate.below(Source::People, u32::try_from(world.processes.len()).unwrap()) as usize;
-    let name = |world: &World| world.processes[place].process.name.clone();
-    match fate.below(Source::People, 16) {
-        1 | 2 => {
-            fate.fault("crash", || name(world));
-            world.crash(place);
-            world.start();
-        }
-        3 => {
-            fate.fault("restart in order", || name(world));
-            if world.tenure == Tenure::Contended {
-                world.start();
-            }
-            world.stop(place).await;
-            if world.tenure == Tenure::Exclusive {
-                world.start();
-            }
-        }
-        4 | 5 => {
-            let wait = fate.millis(Source::People, 60_000);
-            fate.fault("process stands still", || format!("{} for {wait:?}", name(world)));
-            world.processes[place].process.freeze(wait);
-        }
-        6 | 7 | 8 => world.wish(uid, fate.below(Source::People, 16)),
-        9 => {
-            fate.fault("metadata changed", || uid.clone());
-            world.store.touch(uid);
-        }
-        10 if fate.below(Source::People, 4) == 1 => {
-            fate.fault("run removed by force", || uid.clone());
-            world.store.remove(uid);
-        }
-        11 => {
-            let revision = format!("order-{}", world.book.count() + 1);
-            world.book.change(drawn(&fate, &revision));
-        }
-        _ => {}
-    }
 }
 
 fn ends(world: &World) -> BTreeMap<String, u32> {

@@ -6,13 +6,15 @@ use saga_operator::api::Reason;
 use saga_operator::clock::Clock;
 use saga_operator::journal::Persisted;
 use saga_operator::participant::Participant;
-use saga_operator::saga::{Answer, Intent};
+use saga_operator::saga::{Answer, Intent, Polling};
 use tokio::time::Instant;
 
 use super::fate::{Fate, Source, lock};
+use super::manner::Manner;
 use super::process::Process;
-use super::services::{Manner, Part, Services, answer_told, http, line};
+use super::services::{Part, Services, answer_told, http, line};
 use super::store::Store;
+use super::wire;
 
 pub struct ProcessParticipant {
     pub services: Arc<Services>,
@@ -50,11 +52,50 @@ impl Participant for ProcessParticipant {
         self.fate.tell(|| format!("{} hears of {name}: {}", self.process.name, answer_told(&answer)));
         answer
     }
+
+    async fn poll(&self, polling: Arc<Persisted<Polling>>) -> Answer {
+        let polling = (*polling).get();
+        let answer = self.process.while_alive(self.look(polling)).await;
+        self.fate.tell(|| format!("{} sees at {}: {}", self.process.name, polling.url, answer_told(&answer)));
+        answer
+    }
 }
 
 impl ProcessParticipant {
+    async fn look(&self, polling: &Polling) -> Answer {
+        wire::looks(&self.services, &self.fate, &self.process, polling);
+        let until = Instant::now() + polling.timeout;
+        self.process.thaw().await;
+        let wire = |bound| self.fate.millis(Source::Wire, bound);
+        let kind = match self.fate.mishap(Source::Wire, 12) {
+            1 => "look lost",
+            2 => "look delayed",
+            3 => "participant has lost the operation for a while",
+            4 => "look cannot be sent",
+            _ => "",
+        };
+        if !kind.is_empty() {
+            self.fate.fault(kind, || polling.url.clone());
+        }
+        match kind {
+            "look lost" => tokio::time::sleep_until(until).await,
+            "look delayed" => tokio::time::sleep(wire(20_000)).await,
+            "participant has lost the operation for a while" => return http(404),
+            "look cannot be sent" => {
+                return Answer::NotSent { reason: Reason::ConnectionFailed, message: "no route".to_owned() };
+            }
+            _ => tokio::time::sleep(wire(100)).await,
+        }
+        if Instant::now() >= until {
+            return lost();
+        }
+        let key = polling.url.strip_prefix("http://p.svc/operations/").unwrap_or_default();
+        let later = (self.fate.mishap(Source::Wire, 4) == 1).then(|| wire(9000));
+        self.services.look(&polling.run.uid, &polling.step, key, later)
+    }
+
     async fn send(&self, intent: Intent) -> Answer {
-        self.services.leaves(&self.fate, &self.store, &self.process, &intent);
+        wire::calls(&self.services, &self.fate, &self.store, &self.process, &intent);
         let expires = self.clock.instant(intent.expires);
         if Instant::now() >= expires {
             return Answer::NotSent { reason: Reason::Timeout, message: "too late".to_owned() };
@@ -114,21 +155,33 @@ impl ProcessParticipant {
         let again = (way == Way::Twice).then(|| wire(60_000));
         tokio::spawn(async move {
             tokio::time::sleep(travels).await;
-            if !services.begin(&intent) {
-                fate.tell(|| format!("  {} is worked on already: HTTP 409", line(&intent)));
-                tokio::time::sleep(returns).await;
-                let _nobody_waits = answered.send(http(409));
-                return;
-            }
-            tokio::time::sleep(works).await;
-            let answer = services.commit(&intent, manner);
+            let answer = match (services.begin(&intent), manner) {
+                (Err(busy), _) => busy,
+                (Ok(()), Manner::Accepts { work, refuses, retry_after }) => {
+                    let accepted = services.accept(&intent, retry_after);
+                    if accepted.is_ok() {
+                        let (services, intent, fate) = (services.clone(), intent.clone(), fate.clone());
+                        tokio::spawn(async move {
+                            tokio::time::sleep(work).await;
+                            let manner = if refuses { Manner::Refuses(422) } else { Manner::Does };
+                            let done = services.commit(&intent, manner);
+                            fate.tell(|| format!("  {} is worked off: {}", line(&intent), answer_told(&done)));
+                        });
+                    }
+                    accepted.unwrap_or_else(|known| known)
+                }
+                (Ok(()), manner) => {
+                    tokio::time::sleep(works).await;
+                    services.commit(&intent, manner)
+                }
+            };
             fate.tell(|| format!("  {} arrives ({manner:?}): {}", line(&intent), answer_told(&answer)));
             if way == Way::Unheard {
                 return;
             }
             tokio::time::sleep(returns).await;
             // Who has no time has promised that nothing happens: no proxy repeats that request.
-            let again = again.filter(|_| !matches!(manner, Manner::Declines(..)));
+            let again = again.filter(|_| is_final(&answer));
             let _nobody_waits = answered.send(answer);
             if let Some(later) = again {
                 tokio::time::sleep(later).await;
@@ -137,6 +190,14 @@ impl ProcessParticipant {
             }
         });
         answer
+    }
+}
+
+/// Nothing that the answer promises not to happen can happen by a repetition.
+const fn is_final(answer: &Answer) -> bool {
+    match answer {
+        Answer::Response(response) => !matches!(response.status, 202 | 408 | 409 | 425 | 429),
+        Answer::Lost { .. } | Answer::NotSent { .. } => false,
     }
 }
 

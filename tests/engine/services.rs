@@ -8,9 +8,8 @@ use saga_operator::api::run::Direction;
 use saga_operator::saga::{Answer, Fence, Intent, Response};
 use serde_json::{Value, json};
 
-use super::fate::{Fate, Source, lock};
-use super::process::Process;
-use super::store::Store;
+use super::fate::lock;
+use super::manner::Manner;
 
 /// What one call is to suffer, instead of what chance has for it.
 #[derive(Clone, Debug)]
@@ -21,33 +20,20 @@ pub enum Part {
     Hang,
 }
 
-/// What a participant does with a request that it takes up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
-    /// Does it and says so.
-    Does,
-    /// Refuses for good, without effect.
-    Refuses(u16),
-    /// Has no time now, without effect.
-    Declines(u16, Option<Duration>),
-    /// Breaks before the effect.
-    Breaks(Option<Duration>),
-    /// Breaks after the effect.
-    DoesAndBreaks,
-    /// Does it, and says something that the operator cannot use.
-    DoesAndSays(u16),
-    /// Does it, and answers without what the definition wants to pick.
-    DoesWithoutOutput,
-}
-
 /// One participant, as it stands for one step of one run.
 #[derive(Debug, Default)]
 struct Service {
     effect: bool,
+    confirmed: bool,
     highest: Fence,
     /// The first final answer to each key.
     finals: BTreeMap<String, u16>,
+    /// Keys that are worked on.
     running: BTreeSet<String>,
+    /// Keys that were accepted, to be asked for.
+    accepted: BTreeSet<String>,
+    /// A person took the matter in hand: what actions are told from then on.
+    closed: Option<u16>,
 }
 
 /// A call that left a process.
@@ -68,7 +54,11 @@ pub struct Services {
 
 impl Services {
     pub fn effect(&self, uid: &str, step: &str) -> bool {
-        lock(&self.services).get(&(uid.to_owned(), step.to_owned())).is_some_and(|service| service.effect)
+        self.of(uid, step, |service| service.effect)
+    }
+
+    pub fn confirmed(&self, uid: &str, step: &str) -> bool {
+        self.of(uid, step, |service| service.confirmed)
     }
 
     /// Calls of a run, in the order in which they were handed to the sender.
@@ -81,127 +71,116 @@ impl Services {
         lock(&self.ledger).iter().map(|left| format!("{} {}", left.process, line(&left.intent))).collect()
     }
 
-    fn with<T>(&self, intent: &Intent, work: impl FnOnce(&mut Service) -> T) -> T {
-        let mut services = lock(&self.services);
-        work(services.entry((intent.run.uid.clone(), intent.step.to_string())).or_default())
+    /// A person does what a call was to do; nothing comes after it.
+    pub fn by_hand(&self, uid: &str, step: &str, direction: Direction) {
+        self.of(uid, step, |service| match direction {
+            Direction::Forward => (service.effect, service.closed) = (true, Some(200)),
+            Direction::Compensate => (service.effect, service.closed) = (false, Some(422)),
+            Direction::Confirm => service.confirmed = true,
+        });
     }
 
-    /// P2: the same key is refused while it is worked on.
-    pub fn begin(&self, intent: &Intent) -> bool {
-        self.with(intent, |service| service.running.insert(intent.key.as_str().to_owned()))
+    /// A person sees to it that an action that had no effect has none later.
+    pub fn closed_by_hand(&self, uid: &str, step: &str) {
+        self.of(uid, step, |service| service.closed = Some(422));
+    }
+
+    /// P2: a key that is worked on is not begun again. What was accepted says where to ask.
+    pub fn begin(&self, intent: &Intent) -> Result<(), Answer> {
+        let key = intent.key.as_str();
+        self.with(intent, |service| {
+            if service.running.insert(key.to_owned()) {
+                Ok(())
+            } else if service.accepted.contains(key) {
+                Err(accepted(key, None))
+            } else {
+                Err(http(409))
+            }
+        })
+    }
+
+    /// Takes a request in, to be worked on later; `Err`: it is answered already.
+    pub fn accept(&self, intent: &Intent, retry_after: Option<Duration>) -> Result<Answer, Answer> {
+        let key = intent.key.as_str();
+        self.with(intent, |service| {
+            if let Some(answer) = service.known(intent) {
+                service.running.remove(key);
+                return Err(answer);
+            }
+            service.highest = service.highest.max(intent.fence);
+            service.accepted.insert(key.to_owned());
+            Ok(accepted(key, retry_after))
+        })
     }
 
     /// P1, P3, P4 and P5: check, memory and effect, all at once.
     pub fn commit(&self, intent: &Intent, manner: Manner) -> Answer {
-        let forward = intent.call.direction == Direction::Forward;
+        let key = intent.key.as_str();
         self.with(intent, |service| {
-            service.running.remove(intent.key.as_str());
-            if forward && intent.fence < service.highest {
-                return http(412);
+            service.running.remove(key);
+            if let Some(answer) = service.known(intent) {
+                return answer;
             }
             service.highest = service.highest.max(intent.fence);
-            if let Some(status) = service.finals.get(intent.key.as_str()) {
-                return http(*status);
-            }
             // The answer, and what a repeated key gets.
             let (says, remembered) = match manner {
                 Manner::Refuses(status) => {
-                    service.finals.insert(intent.key.as_str().to_owned(), status);
+                    service.finals.insert(key.to_owned(), status);
                     return http(status);
                 }
                 Manner::Declines(status, retry_after) => return http_after(status, retry_after),
                 Manner::Breaks(retry_after) => return http_after(503, retry_after),
-                Manner::Does => (http(200), 200),
+                Manner::Does | Manner::Accepts { .. } => (http(200), 200),
                 Manner::DoesWithoutOutput => (empty(), 200),
                 Manner::DoesAndSays(410) => (http(410), 410),
                 Manner::DoesAndSays(status) => (http(status), 200),
                 Manner::DoesAndBreaks => (http(500), 200),
             };
-            service.effect = forward;
-            service.finals.insert(intent.key.as_str().to_owned(), remembered);
+            match intent.call.direction {
+                Direction::Forward => service.effect = true,
+                Direction::Compensate => service.effect = false,
+                Direction::Confirm => service.confirmed = true,
+            }
+            service.finals.insert(key.to_owned(), remembered);
             says
         })
     }
 
-    /// I1, I3, I5 and I7 where a request leaves.
-    pub fn leaves(&self, fate: &Fate, store: &Store, process: &Process, intent: &Intent) {
-        fate.tell(|| format!("{} sends {}", process.name, line(intent)));
-        let uid = &intent.run.uid;
-        let says = |what: &str| {
-            lock(&self.broken).push(format!("{what}: {} sends {}", process.name, line(intent)));
-        };
-        if !store.with_history(uid, |history| {
-            let at = history.binary_search_by_key(&intent.fence, |write| write.stored.fence);
-            at.is_ok_and(|at| {
-                let holder = history[at].stored.holder.as_ref().map_or("", |holder| holder.as_str());
-                let own = holder.strip_prefix(&process.name).is_some_and(|rest| rest.starts_with('-'));
-                own && history[at].intents.contains(intent)
-            })
-        }) {
-            says("I1: not stored by its sender");
-        }
-        let mut ledger = lock(&self.ledger);
-        let mut of_step = ledger
-            .iter()
-            .filter(|left| left.intent.run.uid == *uid && left.intent.call.step == intent.call.step)
-            .peekable();
-        if of_step.peek().is_some() {
-            let all: Vec<&Left> = of_step.collect();
-            if all.iter().any(|left| (left.intent.fence, left.intent.call) == (intent.fence, intent.call)) {
-                says("I1: sent twice");
+    /// A look at what was accepted. A refusal is told as 418, which a rule of the definition may know.
+    pub fn look(&self, uid: &str, step: &str, key: &str, retry_after: Option<Duration>) -> Answer {
+        self.of(uid, step, |service| {
+            if service.running.contains(key) {
+                return http_after(202, retry_after);
             }
-            if all.iter().any(|left| left.process == process.name && left.intent.fence > intent.fence) {
-                says("I5: its sender sent a later decision of the step before");
+            match service.finals.get(key) {
+                Some(200) => http(200),
+                Some(_) => http(418),
+                None => http(404),
             }
-        }
-        let known = lock(&process.known).get(uid).copied().unwrap_or_default();
-        if known.turned && intent.call.direction == Direction::Forward {
-            says("I3: its sender began or saw the turn");
-        }
-        if known.ended {
-            says("I7: its sender began or saw the end");
-        }
-        ledger.push(Left { process: process.name.clone(), intent: intent.clone() });
+        })
+    }
+
+    fn with<T>(&self, intent: &Intent, work: impl FnOnce(&mut Service) -> T) -> T {
+        self.of(&intent.run.uid, &intent.step, work)
+    }
+
+    fn of<T>(&self, uid: &str, step: &str, work: impl FnOnce(&mut Service) -> T) -> T {
+        work(lock(&self.services).entry((uid.to_owned(), step.to_owned())).or_default())
     }
 }
 
-impl Manner {
-    /// As chance has it: mostly it does it. What a participant may answer to an action it may not always answer to an
-    /// undo: that is never refused for good.
-    pub fn drawn(fate: &Fate, intent: &Intent) -> Self {
-        let forward = intent.call.direction == Direction::Forward;
-        let later = || Some(fate.millis(Source::Wire, 8000));
-        let manner = match fate.mishap(Source::Wire, 26) {
-            1 => Self::Breaks(None),
-            2 => Self::Declines(429, None),
-            3 => Self::Declines(409, None),
-            4 | 5 if forward => return Self::Refuses(422),
-            6 | 7 => Self::DoesAndBreaks,
-            8 => Self::Breaks(later()),
-            9 => Self::Declines(409, later()),
-            10 => Self::Declines(429, later()),
-            11 if forward => return Self::Refuses(410),
-            11 => Self::DoesAndSays(410),
-            12 => Self::DoesAndSays(302),
-            13 if forward => Self::DoesWithoutOutput,
-            14 => Self::DoesAndSays(202),
-            15 => Self::Declines(408, None),
-            _ => return Self::Does,
-        };
-        fate.fault(manner.word(), || line(intent));
-        manner
-    }
-
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Does => "done",
-            Self::Refuses(_) => "refused",
-            Self::Declines(..) => "participant has no time",
-            Self::Breaks(_) => "participant breaks before the effect",
-            Self::DoesAndBreaks => "participant breaks after the effect",
-            Self::DoesAndSays(_) => "participant does it and says something else",
-            Self::DoesWithoutOutput => "participant answers without the output",
+impl Service {
+    /// The answer to a request that changes nothing.
+    fn known(&self, intent: &Intent) -> Option<Answer> {
+        if intent.call.direction == Direction::Forward {
+            if intent.fence < self.highest {
+                return Some(http(412));
+            }
+            if let Some(status) = self.closed {
+                return Some(http(status));
+            }
         }
+        self.finals.get(intent.key.as_str()).map(|status| http(*status))
     }
 }
 
@@ -222,13 +201,19 @@ fn empty() -> Answer {
     Answer::Response(Response { status: 200, headers: BTreeMap::new(), body: json!({}), retry_after: None })
 }
 
+fn accepted(key: &str, retry_after: Option<Duration>) -> Answer {
+    let headers = BTreeMap::from([("location".to_owned(), format!("/operations/{key}"))]);
+    Answer::Response(Response { status: 202, headers, body: Value::Null, retry_after })
+}
+
 /// What came back, in a word.
 pub fn answer_told(answer: &Answer) -> String {
     match answer {
-        Answer::Response(response) => match response.retry_after {
-            Some(after) => format!("HTTP {}, again after {after:?}", response.status),
-            None => format!("HTTP {}", response.status),
-        },
+        Answer::Response(response) => {
+            let place = response.headers.get("location").map(|place| format!(", to be asked at {place}"));
+            let after = response.retry_after.map(|after| format!(", again after {after:?}"));
+            format!("HTTP {}{}{}", response.status, place.unwrap_or_default(), after.unwrap_or_default())
+        }
         Answer::Lost { reason, .. } => format!("no answer ({reason})"),
         Answer::NotSent { reason, .. } => format!("not sent ({reason})"),
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use saga_operator::journal::Loaded;
 use saga_operator::journal::memory::{Fault, Faults, MemoryJournal, Operation};
-use saga_operator::saga::{CallRecord, Identity, Phase, Stored};
+use saga_operator::saga::{CallRecord, Identity, Open, Phase, Stored};
 use tokio::sync::{Notify, mpsc::UnboundedSender};
 
 use super::fate::{Fate, Source, lock};
@@ -118,7 +118,9 @@ pub fn told(stored: &Stored) -> String {
         .iter()
         .map(|step| {
             let undo = step.compensation.as_ref().map(|call| format!(" undo {}", call_told(call)));
-            format!("{} {}{}", step.name, call_told(&step.forward), undo.unwrap_or_default())
+            let confirm = step.confirm.as_ref().map(|call| format!(" confirm {}", call_told(call)));
+            let (forward, undo) = (call_told(&step.forward), undo.or(confirm).unwrap_or_default());
+            format!("{} {forward}{undo}", step.name)
         })
         .collect();
     let turned = stored.failure.as_ref().map(|failure| format!(" turned ({})", failure.reason));
@@ -134,7 +136,8 @@ pub fn told(stored: &Stored) -> String {
 
 fn call_told(call: &CallRecord) -> String {
     let doubt = if call.doubtful > 0 { format!(" ({} in doubt)", call.doubtful) } else { String::new() };
-    let fence = call.open.as_ref().map(|open| format!(" fence {}", open.fence)).unwrap_or_default();
+    let open = |open: &Open| format!(" fence {}{}", open.fence, open.location.as_ref().map_or("", |_| " located"));
+    let fence = call.open.as_ref().map(open).unwrap_or_default();
     match call.phase {
         Phase::Pending => format!("-{doubt}"),
         phase => format!("{phase:?} #{}{fence}{doubt}", call.attempts),

@@ -192,13 +192,18 @@ impl World {
 
     pub fn is_settled(&self, run: &Loaded) -> bool {
         let stored = &run.stored;
-        let says = |reason: &str| {
-            stored.conditions.iter().any(|one| one.type_ == "Succeeded" && one.reason.as_str() == reason)
+        let says = |type_: &str, reason: &str| {
+            stored.conditions.iter().any(|one| one.type_ == type_ && (reason.is_empty() || one.reason == reason))
         };
         let quiet = stored.open_calls().next().is_none();
-        (stored.end.is_some() && !run.retained)
-            || (stored.stalled().is_some() && quiet)
-            || (run.wishes.holds() && quiet && says("Suspended"))
+        (stored.end.is_some() && !run.retained && says("Completed", ""))
+            || (stored.stalled().is_some() && quiet && says("Stalled", "") && self.judged(run))
+            || (run.wishes.holds() && quiet && says("Succeeded", "Suspended"))
+    }
+
+    /// Every decision of a person was judged.
+    fn judged(&self, run: &Loaded) -> bool {
+        run.stored.judged.len() == run.wishes.interventions.len()
     }
 
     /// Waits until every run has settled.
@@ -221,20 +226,25 @@ impl World {
     }
 
     pub fn wish(&self, uid: &str, kind: u32) {
+        self.ask(uid, |wishes| match kind {
+            0..=4 => wishes.suspend = true,
+            5..=9 => wishes.suspend = false,
+            10..=12 => {
+                let reason = "why not".to_owned();
+                wishes.cancellation.get_or_insert(Cancellation { policy: EndPolicy::Compensate, reason });
+            }
+            13 | 14 => {
+                wishes.deletion.get_or_insert(EndPolicy::Compensate);
+            }
+            _ => wishes.cancellation = Some(Cancellation { policy: EndPolicy::Abandon, reason: String::new() }),
+        });
+    }
+
+    /// Changes what is asked of a run.
+    pub fn ask(&self, uid: &str, change: impl FnOnce(&mut Wishes)) {
         let mut told = None;
         self.store.wish(uid, |wishes| {
-            match kind {
-                0..=4 => wishes.suspend = true,
-                5..=9 => wishes.suspend = false,
-                10..=12 => {
-                    let reason = "why not".to_owned();
-                    wishes.cancellation.get_or_insert(Cancellation { policy: EndPolicy::Compensate, reason });
-                }
-                13 | 14 => {
-                    wishes.deletion.get_or_insert(EndPolicy::Compensate);
-                }
-                _ => wishes.cancellation = Some(Cancellation { policy: EndPolicy::Abandon, reason: String::new() }),
-            }
+            change(wishes);
             told = Some(Wishes { generation: wishes.generation + 1, ..wishes.clone() });
         });
         if let Some(wishes) = told {

@@ -98,7 +98,7 @@ pub(crate) fn draft(loaded: &Loaded, fence: u64) -> Draft {
         observed_generation: 1,
         ..loaded.stored.clone()
     };
-    Draft { run: loaded.run.clone(), version: loaded.version.clone(), stored, intents: Vec::new() }
+    Draft { run: loaded.run.clone(), version: loaded.version.clone(), stored, intents: Vec::new(), polls: Vec::new() }
 }
 
 /// A decision about a run that nobody stored.
@@ -109,6 +109,7 @@ pub(crate) fn unstored_draft() -> Draft {
         version: Version("1".to_owned()),
         stored: Stored { fence: Fence(1), ..Stored::default() },
         intents: Vec::new(),
+        polls: Vec::new(),
     }
 }
 

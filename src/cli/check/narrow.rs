@@ -48,7 +48,7 @@ fn skeleton(spec: &SagaDefinitionSpec) -> SagaDefinitionSpec {
     for step in &mut spec.steps {
         step.when = None;
         bare(&mut step.action);
-        step.compensation.iter_mut().for_each(bare);
+        step.compensation.iter_mut().map(|compensation| &mut compensation.call).chain(&mut step.confirm).for_each(bare);
         step.outputs.iter_mut().for_each(|output| output.value = String::new());
     }
     spec
@@ -82,7 +82,8 @@ fn body<'a>(spec: &'a mut SagaDefinitionSpec, field: &str) -> Option<&'a mut Val
     let step = spec.steps.get_mut(index.parse::<usize>().ok()?)?;
     let call: &mut Call = match call {
         "action" => &mut step.action,
-        "compensation" => step.compensation.as_mut()?,
+        "compensation" => &mut step.compensation.as_mut()?.call,
+        "confirm" => step.confirm.as_mut()?,
         _ => return None,
     };
     call.http.body.as_mut()

@@ -37,8 +37,6 @@ impl fmt::Debug for Destinations {
 
 fn calls(spec: &SagaDefinitionSpec) -> impl Iterator<Item = (String, &Call)> {
     spec.steps.iter().enumerate().flat_map(|(index, step)| {
-        let action = (format!("spec.steps[{index}].action"), &step.action);
-        let compensation = step.compensation.as_ref().map(|call| (format!("spec.steps[{index}].compensation"), call));
-        [action].into_iter().chain(compensation)
+        step.calls().map(move |(direction, call)| (format!("spec.steps[{index}].{}", direction.field()), call))
     })
 }

@@ -84,7 +84,13 @@ async fn write_until_the_cut(journal: &LocalJournal, name: String, acknowledged:
             return;
         }
         let stored = Stored { fence: run.stored.fence.next(), ..run.stored.clone() };
-        let draft = Draft { run: run.run.clone(), version: run.version, stored: stored.clone(), intents: Vec::new() };
+        let draft = Draft {
+            run: run.run.clone(),
+            version: run.version,
+            stored: stored.clone(),
+            intents: Vec::new(),
+            polls: Vec::new(),
+        };
         run.version = journal.persist(draft).await.unwrap().version;
         run.stored = stored;
         acknowledged.lock().unwrap().insert(name.clone(), run.stored.fence);

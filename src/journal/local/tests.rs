@@ -10,7 +10,7 @@ use crate::saga::Stored;
 
 fn next(read: &Loaded) -> Draft {
     let stored = Stored { fence: read.stored.fence.next(), ..read.stored.clone() };
-    Draft { run: read.run.clone(), version: read.version.clone(), stored, intents: Vec::new() }
+    Draft { run: read.run.clone(), version: read.version.clone(), stored, intents: Vec::new(), polls: Vec::new() }
 }
 
 #[tokio::test]

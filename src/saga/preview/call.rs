@@ -150,7 +150,7 @@ impl Preparation<'_> {
         ];
         match self.direction {
             Direction::Compensate => headers.push((header::FORWARD_OUTCOME, "(succeeded or unknown)".to_owned())),
-            Direction::Forward => {}
+            Direction::Forward | Direction::Confirm => {}
         }
         headers.push((header::TRACEPARENT, "(one trace a run)".to_owned()));
         if has_body {

@@ -51,6 +51,7 @@ pub(super) fn worst_case(call: &CallPlan) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::definition::Role;
     use crate::api::run::Direction;
 
     #[test]
@@ -62,9 +63,9 @@ mod tests {
 
     #[test]
     fn the_default_schedules_are_those_of_the_documentation() {
-        let forward = Retry::new(None, Direction::Forward);
+        let forward = Retry::new(None, Direction::Forward, Role::Compensatable);
         assert_eq!(schedule(&forward), "5 attempts within about 3 s, give or take 20 %");
-        let compensate = Retry::new(None, Direction::Compensate);
+        let compensate = Retry::new(None, Direction::Compensate, Role::Compensatable);
         assert_eq!(schedule(&compensate), "200 attempts within about 96.4 min, give or take 20 %");
         assert_eq!(schedule(&Retry { max_attempts: 1, ..forward }), "1 attempt");
     }

@@ -119,7 +119,7 @@ fn a_stall_is_told_before_a_suspension() {
     check(&held, Reason::CompensationExhausted, NEEDS_A_PERSON);
     let message = &held.state.stored.conditions[0].message;
     assert!(
-        message.contains("'reserve'") && message.contains("3 attempts") && message.contains("Abandon"),
+        message.contains("'reserve'") && message.contains("3 attempts") && message.contains("MarkSucceeded"),
         "{message}"
     );
 }

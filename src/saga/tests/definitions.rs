@@ -166,7 +166,7 @@ fn an_expression_names_only_what_is_done_before_it_is_evaluated() {
     mistake(url("http://a/${response.body}"), Reason::InvalidExpression, field, "response");
     mistake(url("http://a/${1 +}"), Reason::InvalidExpression, field, "valid CEL");
     let own = |spec: &mut SagaDefinitionSpec| {
-        spec.steps[1].compensation.as_mut().unwrap().http.body = Some(json!("${steps.charge.outputs.id}"));
+        spec.steps[1].compensation.as_mut().unwrap().call.http.body = Some(json!("${steps.charge.outputs.id}"));
     };
     let mut good = spec(ORDER);
     own(&mut good);

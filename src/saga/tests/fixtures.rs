@@ -16,6 +16,24 @@ use crate::saga::{
 /// Three compensatable steps and a read, each with something to tell.
 pub const ORDER: &str = include_str!("golden/order.yaml");
 
+/// Branches, a Pivot, a confirm and steps that must follow.
+pub const TRIP: &str = include_str!("golden/trip.yaml");
+
+/// A plan of [`TRIP`].
+pub fn trip() -> Plan {
+    plan(Ok(definition(TRIP)), "a", Tenure::Exclusive)
+}
+
+/// A run of [`TRIP`] in which everything is tried and nothing is confirmed.
+pub fn confirming(plan: &Plan) -> State {
+    let mut state = land(plan, &State::default(), &[wished()], at(0)).state;
+    for (millis, step) in [(100, 0), (200, 1), (300, 2), (400, 3), (500, 4)] {
+        let event = answered(&state, CallId::forward(step), http(200, json!({"id": "h-1", "number": "t-1"})));
+        state = land(plan, &state, &[event], at(millis)).state;
+    }
+    state
+}
+
 /// Parses a definition.
 pub fn spec(yaml: &str) -> SagaDefinitionSpec {
     serde_saphyr::from_str(yaml).unwrap()
@@ -102,6 +120,17 @@ pub fn fence_of(state: &State, call: CallId) -> Fence {
 /// An answer to the open attempt of a call.
 pub fn answered(state: &State, call: CallId, answer: Answer) -> Event {
     Event::Answered { call, fence: fence_of(state, call), answer }
+}
+
+/// An answer that accepts a call and says where to ask.
+pub fn accepted(location: &str) -> Answer {
+    let headers = [("location".to_owned(), location.to_owned())].into();
+    Answer::Response(Response { status: 202, headers, body: Value::Null, retry_after: None })
+}
+
+/// What a look at a call in progress brought.
+pub fn polled(state: &State, call: CallId, answer: Answer) -> Event {
+    Event::Polled { call, fence: fence_of(state, call), answer }
 }
 
 /// Decides, and takes the write to have landed and its intents to have been sent.

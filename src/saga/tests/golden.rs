@@ -10,7 +10,8 @@ use super::host::{Done, Fault, Process, Store};
 use crate::api::Reason;
 use crate::api::run::{Direction, EndPolicy};
 use crate::saga::{
-    Answer, CallId, Cancellation, Event, HeaderValue, Intent, Now, Plan, Response, Stored, Tenure, Unready,
+    Answer, CallId, Cancellation, Event, HeaderValue, Intent, Intervention, Now, Plan, Polling, Response, Stored,
+    Tenure, Unready,
 };
 
 macro_rules! stories {
@@ -107,6 +108,8 @@ impl Story {
             "look" => self.look(),
             "answer" => self.answer(rest),
             "lost" => self.decide(rest, fixtures::lost()),
+            "poll" => self.poll(rest),
+            "person" => self.intervene(rest),
             "unsent" => {
                 let (call, reason) = rest.split_once(' ').unwrap();
                 self.decide(call, not_sent(reason.parse::<Reason>().unwrap()));
@@ -155,9 +158,12 @@ impl Story {
         let more = words.next().unwrap_or("null");
         let (retry_after, body) = match more.strip_prefix("retry-after ") {
             Some(wait) => (Some(Duration::from_millis(seconds(wait))), serde_json::Value::Null),
+            None if more.starts_with("location ") => (None, serde_json::Value::Null),
             None => (None, serde_json::from_str(&more.replace("<2 KiB>", &"x".repeat(2048))).unwrap()),
         };
-        self.decide(call, Answer::Response(Response { status, headers: Default::default(), body, retry_after }));
+        let location = more.strip_prefix("location ").map(|location| ("location".to_owned(), location.to_owned()));
+        let headers = location.into_iter().collect();
+        self.decide(call, Answer::Response(Response { status, headers, body, retry_after }));
     }
 
     fn decide(&mut self, call: &str, answer: Answer) {
@@ -168,9 +174,45 @@ impl Story {
         self.show(done);
     }
 
+    /// `hotel 202`, `hotel 200 {...}`: the look that is due brings this.
+    fn poll(&mut self, rest: &str) {
+        let now = self.now();
+        let looks = self.process.looks_due(now);
+        let mut words = rest.splitn(3, ' ');
+        let call = self.call(words.next().unwrap());
+        let status = words.next().unwrap().parse().unwrap();
+        let body = serde_json::from_str(words.next().unwrap_or("null")).unwrap();
+        let look = looks.into_iter().find(|look| look.call == call).expect("a look at the call is due");
+        writeln!(self.text, "           {}: looks at {}", self.process.id().as_str(), look.url).unwrap();
+        let event = Event::Polled { call, fence: look.fence, answer: fixtures::http(status, body) };
+        let faults = &mut self.faults;
+        let mut fault = || faults.pop().unwrap_or(Fault::None);
+        let done = self.process.decide(&mut self.store, vec![event], now, &mut fault);
+        self.show(done);
+    }
+
+    /// `ask-1 Retry undo:hotel`: a decision about a stalled call.
+    fn intervene(&mut self, rest: &str) {
+        let words: Vec<&str> = rest.split(' ').collect();
+        let [id, action, name] = words[..] else { panic!("id, action and call") };
+        let CallId { step, direction } = self.call(name);
+        let intervention = Intervention {
+            id: id.to_owned(),
+            step: self.process.state.stored.steps[step].name.clone(),
+            direction,
+            action: serde_json::from_value(action.into()).unwrap(),
+            reason: "looked at it".to_owned(),
+            requested_by: "jane".to_owned(),
+        };
+        self.wish(|wishes| wishes.interventions.push(intervention));
+    }
+
+    /// `reserve`, `undo:reserve`, `confirm:reserve`
     fn call(&self, name: &str) -> CallId {
-        let (name, direction) = match name.strip_prefix("undo:") {
-            Some(name) => (name, Direction::Compensate),
+        let (name, direction) = match name.split_once(':') {
+            Some(("undo", name)) => (name, Direction::Compensate),
+            Some(("confirm", name)) => (name, Direction::Confirm),
+            Some((other, _)) => panic!("no such direction: {other}"),
             None => (name, Direction::Forward),
         };
         let step = self.process.state.stored.steps.iter().position(|step| step.name == name).unwrap();
@@ -213,6 +255,7 @@ impl Story {
             "missing" => Err(Unready::NotFound),
             "gone" => Err(Unready::RevisionNotFound("order-1".into())),
             "order" => Ok(definition(fixtures::ORDER)),
+            "trip" => Ok(definition(fixtures::TRIP)),
             yaml => Ok(definition(&fixtures::ORDER.replace("- name: wrap", &format!("- {yaml}\n    name: wrap")))),
         };
     }
@@ -228,6 +271,10 @@ impl Story {
                 Done::Wrote(stored) => wrote(&stored),
                 Done::Scheduled(intent) => format!("schedules {}", scheduled(&intent)),
                 Done::Sent(intent) => format!("sends {}", sent(&intent)),
+                Done::Follows(polling) => follows(&polling),
+                Done::LooksAgain(call, at) => {
+                    format!("looks at {} again at +{:.1}s", self.name(call), at.0.as_secs_f64())
+                }
                 Done::Released => "lets the run go".to_owned(),
             };
             let time = format!("+{:.1}s", self.millis as f64 / 1000.0);
@@ -275,13 +322,23 @@ fn wrote(stored: &Stored) -> String {
         if let Some(reason) = &step.reason {
             write!(line, " {reason} '{}'", step.message.as_deref().unwrap_or("")).unwrap();
         }
-        if let Some(undo) = &step.compensation {
-            write!(line, "; compensation {:?}", undo.state).unwrap();
-            line.push_str(&attempts(undo.attempts, undo.doubtful_attempts));
-            if let Some(reason) = &undo.reason {
-                write!(line, " {reason} '{}'", undo.message.as_deref().unwrap_or("")).unwrap();
+        for (what, call) in [("compensation", &step.compensation), ("confirm", &step.confirm)] {
+            let Some(call) = call else { continue };
+            write!(line, "; {what} {:?}", call.state).unwrap();
+            line.push_str(&attempts(call.attempts, call.doubtful_attempts));
+            if let Some(suffix) = call.key_suffix {
+                write!(line, " key /{suffix}").unwrap();
+            }
+            if let Some(reason) = &call.reason {
+                write!(line, " {reason} '{}'", call.message.as_deref().unwrap_or("")).unwrap();
             }
         }
+    }
+    for (name, value) in &status.outputs {
+        write!(line, "\n{:14}output {name}={value}", "").unwrap();
+    }
+    for judged in &status.interventions {
+        write!(line, "\n{:14}intervention '{}' {:?}", "", judged.id, judged.outcome).unwrap();
     }
     for intent in status.journal.iter().flat_map(|journal| &journal.in_flight) {
         let InFlightText(text) = InFlightText::of(intent);
@@ -299,7 +356,8 @@ impl InFlightText {
         let direction = intent.direction.as_str();
         let wait = intent.not_before_time.map_or(String::new(), |at| format!(" not before {}", since(at)));
         let (attempt, fence, until) = (intent.attempt, intent.fence, since(intent.deadline_time));
-        Self(format!("{}/{direction} attempt {attempt} fence {fence}{wait} until {until}", intent.step))
+        let at = intent.location.as_ref().map_or(String::new(), |location| format!(" at {location}"));
+        Self(format!("{}/{direction} attempt {attempt} fence {fence}{wait}{at} until {until}", intent.step))
     }
 }
 
@@ -307,6 +365,12 @@ fn scheduled(intent: &Intent) -> String {
     let at = intent.not_before.map_or(0.0, |at| at.0.as_secs_f64());
     let direction = intent.call.direction.as_str();
     format!("{}/{direction} attempt {} fence {} for +{at:.1}s", intent.step, intent.attempt, intent.fence)
+}
+
+fn follows(polling: &Polling) -> String {
+    let (step, direction) = (&polling.step, polling.call.direction.as_str());
+    let (first, until) = (polling.first.0.as_secs_f64(), polling.expires.0.as_secs_f64());
+    format!("follows {step}/{direction} fence {} at {} from +{first:.1}s to +{until:.1}s", polling.fence, polling.url)
 }
 
 fn sent(intent: &Intent) -> String {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::fixtures::spec_of;
 use crate::api::SagaRunStatus;
 use crate::saga::{
-    CallId, Effect, Event, Holder, Intent, Mode, Monotonic, Note, Now, Plan, State, Stored, Transition, Wishes,
-    invariant, step,
+    CallId, Effect, Event, Holder, Intent, Mode, Monotonic, Note, Now, Open, Plan, Polling, State, Stored, Transition,
+    Wishes, invariant, step,
 };
 
 /// What may go wrong with one write.
@@ -134,6 +134,8 @@ pub enum Done {
     Wrote(Box<Stored>),
     Scheduled(Box<Intent>),
     Sent(Box<Intent>),
+    Follows(Box<Polling>),
+    LooksAgain(CallId, Monotonic),
     Released,
 }
 
@@ -143,6 +145,8 @@ pub struct Process {
     pub state: State,
     pub version: u64,
     pub scheduled: BTreeMap<CallId, Intent>,
+    /// Calls in progress, and when to look next.
+    pub followed: BTreeMap<CallId, (Polling, Option<Monotonic>)>,
     pub wake_at: Option<Monotonic>,
     pub alive: bool,
     /// It began, or saw, a write that turns the run, and that landed or may still land.
@@ -158,6 +162,7 @@ impl Process {
             state: State::default(),
             version: 0,
             scheduled: BTreeMap::new(),
+            followed: BTreeMap::new(),
             wake_at: None,
             alive: true,
             turned: false,
@@ -172,6 +177,7 @@ impl Process {
     /// Forgets everything that is not stored, as if the process had never seen the run.
     pub fn forget(&mut self) {
         self.scheduled.clear();
+        self.followed.clear();
         self.state = State::default();
         (self.turned, self.ended) = (false, false);
         self.version = 0;
@@ -185,6 +191,7 @@ impl Process {
         self.state.observe(stored, now);
         if !self.state.local.owned {
             self.scheduled.clear();
+            self.followed.clear();
         }
     }
 
@@ -271,8 +278,11 @@ impl Process {
                     self.scheduled.remove(call);
                     done.push(Done::Withdrew(*call));
                 }
-                Effect::Cut(call) => done.push(Done::Cut(*call)),
-                Effect::Send(_) | Effect::Release => {}
+                Effect::Cut(call) => {
+                    self.followed.remove(call);
+                    done.push(Done::Cut(*call));
+                }
+                Effect::Send(_) | Effect::Poll(_) | Effect::PollAgain { .. } | Effect::Release => {}
             }
         }
     }
@@ -300,10 +310,33 @@ impl Process {
                     self.state.sent(intent.call);
                     done.push(Done::Sent(intent));
                 }
+                Effect::Poll(polling) => {
+                    assert!(decided.changed, "a location without a write");
+                    self.followed.insert(polling.call, ((*polling).clone(), Some(polling.first)));
+                    done.push(Done::Follows(polling));
+                }
+                Effect::PollAgain { call, fence, at } => {
+                    if let Some((_, due)) = self.followed.get_mut(&call).filter(|(polling, _)| polling.fence == fence) {
+                        *due = Some(at);
+                        done.push(Done::LooksAgain(call, at));
+                    }
+                }
                 Effect::Release => done.push(Done::Released),
                 Effect::Withdraw(_) | Effect::Cut(_) => {}
             }
         }
+        let stored = &self.state.stored;
+        self.followed.retain(|call, (polling, _)| {
+            let located = |open: &Open| open.location.is_some() && open.fence == polling.fence;
+            stored.open_calls().any(|(id, _, open)| id == *call && located(open))
+        });
+    }
+
+    /// Takes the looks that are due.
+    pub fn looks_due(&mut self, now: Now) -> Vec<Polling> {
+        let due = |due: &Option<Monotonic>| due.is_some_and(|at| at <= now.monotonic);
+        let looks = self.followed.values_mut().filter(|(_, at)| due(at));
+        looks.map(|(polling, at)| (at.take(), polling.clone()).1).collect()
     }
 
     /// Sends what is due, after proving by a quorum read that the run is this process's own.
@@ -329,7 +362,8 @@ impl Process {
     /// When this process has something to do next.
     pub fn next(&self) -> Option<Monotonic> {
         let due = self.scheduled.values().filter_map(|intent| intent.not_before).min();
-        self.wake_at.into_iter().chain(due).min()
+        let look = self.followed.values().filter_map(|(_, due)| *due).min();
+        self.wake_at.into_iter().chain(due).chain(look).min()
     }
 
     /// Something scheduled is due.
@@ -341,7 +375,7 @@ impl Process {
 fn intents(decided: &Transition) -> Vec<Intent> {
     let intent = |effect: &Effect| match effect {
         Effect::Send(intent) => Some((**intent).clone()),
-        Effect::Withdraw(_) | Effect::Cut(_) | Effect::Release => None,
+        Effect::Withdraw(_) | Effect::Cut(_) | Effect::Poll(_) | Effect::PollAgain { .. } | Effect::Release => None,
     };
     decided.effects.iter().filter_map(intent).collect()
 }

@@ -113,7 +113,7 @@ pub fn check_end(world: &World) {
                 let wanted = record.forward.phase == Phase::Succeeded;
                 assert_eq!(effect, wanted, "I6: '{}' of a run that succeeded\n{}", record.name, story());
             }
-            Some(End::Compensated) => {
+            Some(End::Compensated | End::CompensatedByHand) => {
                 assert!(!effect, "I6: '{}' of a run that compensated\n{}", record.name, story());
             }
             Some(End::Abandoned | End::InvalidInput | End::DefinitionNotFound | End::DefinitionNotReady) | None => {}
@@ -130,6 +130,7 @@ pub fn check_fences(history: &[Landing]) {
             Direction::Forward => {
                 forward.insert(step, intent.fence.0);
             }
+            Direction::Confirm => {}
             Direction::Compensate => assert!(forward.get(&step).is_none_or(|fence| *fence < intent.fence.0), "I5"),
         }
     }

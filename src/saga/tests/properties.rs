@@ -49,7 +49,7 @@ fn call(path: String, shape: &Shape, attempts: i32, body: Option<serde_json::Val
     });
     let http =
         HttpCall { url: format!("http://p.svc{path}"), body, timeout_seconds: shape.timeout, ..HttpCall::default() };
-    Call { http, retry_policy, responses: Vec::new() }
+    Call { http, retry_policy, responses: Vec::new(), polling: None }
 }
 
 /// The definition, and the bytes that a status of its runs may have.
@@ -69,12 +69,13 @@ fn build(shapes: &[Shape], deadline: Option<i32>) -> (Arc<Definition>, usize) {
                 3.. => None,
             },
             action: call(format!("/do/{index}"), shape, shape.attempts, body),
-            compensation: (!shape.reads).then_some(undo),
+            compensation: (!shape.reads).then(|| undo.into()),
             outputs: if shape.output {
                 vec![Output { name: "id".into(), value: "${response.body.id}".into() }]
             } else {
                 Vec::new()
             },
+            ..Step::default()
         }
     });
     let spec = SagaDefinitionSpec { active_deadline_seconds: deadline, steps: steps.collect(), ..Default::default() };

@@ -12,7 +12,7 @@ use crate::saga::{CallId, Effect, Event, Intent, Plan, State, Tenure, Transition
 fn sent(transition: &Transition) -> Vec<&Intent> {
     let intent = |effect: &'_ Effect| match effect {
         Effect::Send(_) => true,
-        Effect::Withdraw(_) | Effect::Cut(_) | Effect::Release => false,
+        Effect::Withdraw(_) | Effect::Cut(_) | Effect::Poll(_) | Effect::PollAgain { .. } | Effect::Release => false,
     };
     let found = transition.effects.iter().filter(|effect| intent(effect));
     found.map(|effect| if let Effect::Send(intent) = effect { &**intent } else { unreachable!() }).collect()

@@ -18,6 +18,7 @@ fn run(plan: &Plan, mode: Mode) -> State {
     match mode {
         Mode::Pending => State::default(),
         Mode::Forward => forward(plan, 1),
+        Mode::Confirming => confirming(plan),
         Mode::Compensating => turned(plan, 1),
         Mode::Ended => {
             let state = turned(plan, 0);
@@ -30,7 +31,7 @@ fn run(plan: &Plan, mode: Mode) -> State {
 fn sends(transition: &Transition) -> Vec<CallId> {
     let call = |effect: &Effect| match effect {
         Effect::Send(intent) => Some(intent.call),
-        Effect::Withdraw(_) | Effect::Cut(_) | Effect::Release => None,
+        Effect::Withdraw(_) | Effect::Cut(_) | Effect::Poll(_) | Effect::PollAgain { .. } | Effect::Release => None,
     };
     transition.effects.iter().filter_map(call).collect()
 }
@@ -44,7 +45,7 @@ macro_rules! rows {
         $(
             #[test]
             fn $name() {
-                let $plan = order();
+                let $plan = if Mode::$mode == Mode::Confirming { trip() } else { order() };
                 let $state = run(&$plan, Mode::$mode);
                 assert_eq!($state.stored.mode(), Mode::$mode);
                 $body
@@ -129,6 +130,67 @@ rows! {
         assert_eq!(transition.effects.first(), Some(&Effect::Withdraw(CallId::forward(0))));
         assert_eq!(sends(&transition), [CallId::forward(0)]);
     }
+    a_cancellation_past_the_commit_point_is_refused: (Confirming, Wished) => |plan, state| {
+        let mut wishes = crate::saga::Wishes { generation: 2, ..wishes() };
+        wishes.cancellation = Some(crate::saga::Cancellation {
+            policy: crate::api::run::EndPolicy::Compensate,
+            reason: "too late".into(),
+        });
+        let transition = step(&plan, &state, &[Event::Wished(wishes)], at(600));
+        assert_eq!(transition.state.stored.mode(), Mode::Confirming);
+        assert!(transition.notes.iter().any(|note| note.occasion == Occasion::TooLate), "{:?}", transition.notes);
+        assert!(sends(&transition).is_empty());
+    }
+    the_last_confirm_ends_the_run: (Confirming, Answered) => |plan, state| {
+        let event = answered(&state, CallId::confirm(0), http(200, Value::Null));
+        let transition = step(&plan, &state, &[event], at(600));
+        assert_eq!(transition.state.stored.end, Some(End::Succeeded));
+        assert_eq!(transition.state.stored.outputs.get("ticket"), Some(&json!("t-1")));
+    }
+    a_confirm_in_progress_is_followed_to_its_end: (Confirming, Polled) => |plan, state| {
+        let accepted = answered(&state, CallId::confirm(0), accepted("/jobs/1"));
+        let followed = land(&plan, &state, &[accepted], at(600)).state;
+        assert!(ignored(&step(&plan, &state, &[polled(&followed, CallId::confirm(0), http(200, Value::Null))], at(700))));
+        let event = polled(&followed, CallId::confirm(0), http(200, Value::Null));
+        assert_eq!(step(&plan, &followed, &[event], at(700)).state.stored.end, Some(End::Succeeded));
+    }
+    a_deadline_does_not_touch_a_run_past_its_commit_point: (Confirming, Tick) => |plan, state| {
+        let transition = step(&plan, &state, &[Event::Tick], at(700_000));
+        assert!(!transition.changed && transition.effects.is_empty());
+    }
+    a_lost_revision_is_no_matter_while_confirming: (Confirming, RevisionGone) => |plan, state| {
+        assert!(ignored(&step(&plan, &state, &[Event::RevisionGone], at(600))));
+    }
+    a_refused_size_does_not_stop_a_confirm: (Confirming, TooLarge) => |plan, state| {
+        let event = answered(&state, CallId::confirm(0), http(500, Value::Null));
+        let transition = step(&plan, &state, &[event, Event::TooLarge], at(600));
+        assert_eq!(sends(&transition), [CallId::confirm(0)]);
+        assert_eq!(transition.state.stored.failure, None);
+    }
+    an_action_in_progress_is_asked_again_until_it_is_done: (Forward, Polled) => |plan, state| {
+        let accepted = answered(&state, CallId::forward(1), accepted("/jobs/1"));
+        let followed = land(&plan, &state, &[accepted], at(600)).state;
+        let call = CallId::forward(1);
+        let again = step(&plan, &followed, &[polled(&followed, call, http(202, Value::Null))], at(2600));
+        assert!(!again.changed, "a look costs no write");
+        assert!(matches!(again.effects[..], [Effect::PollAgain { at: when, .. }] if when == at(4600).monotonic));
+        let done = step(&plan, &followed, &[polled(&followed, call, ok())], at(2600));
+        assert_eq!(done.state.stored.steps[1].forward.phase, Phase::Succeeded);
+    }
+    a_compensation_in_progress_is_followed_to_its_end: (Compensating, Polled) => |plan, state| {
+        let accepted = answered(&state, CallId::compensate(0), accepted("/jobs/1"));
+        let followed = land(&plan, &state, &[accepted], at(2000)).state;
+        let event = polled(&followed, CallId::compensate(0), http(204, Value::Null));
+        assert_eq!(step(&plan, &followed, &[event], at(4000)).state.stored.end, Some(End::Compensated));
+    }
+    a_look_at_a_run_that_never_sent_anything_is_ignored: (Pending, Polled) => |plan, state| {
+        let event = Event::Polled { call: CallId::forward(0), fence: crate::saga::Fence(1), answer: ok() };
+        assert!(ignored(&step(&plan, &state, &[event], at(0))));
+    }
+    a_look_after_the_end_is_ignored: (Ended, Polled) => |plan, state| {
+        let event = Event::Polled { call: CallId::forward(0), fence: crate::saga::Fence(1), answer: ok() };
+        assert!(ignored(&step(&plan, &state, &[event], at(2000))));
+    }
     a_cancellation_changes_nothing_about_a_run_that_compensates: (Compensating, Wished) => |plan, state| {
         let mut wishes = wishes();
         wishes.deletion = Some(crate::api::run::EndPolicy::Compensate);
@@ -183,6 +245,9 @@ fn a_run_at_its_commit_point_goes_on_when_the_size_is_refused() {
     let transition = step(&plan, &state, &[event, Event::TooLarge], at(500));
     assert_eq!(transition.state.stored.end, Some(End::Succeeded));
 }
+
+/// What a `Location` is relative to.
+const URL: &str = "http://stock.svc/reserve";
 
 /// A row of the answer table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -252,37 +317,43 @@ impl Row {
 
     /// What api.md says: the verdict, and whether an effect is possible when it is not a success.
     fn expected(self, direction: Direction, doubted: bool) -> (Verdict, bool, Reason) {
-        use Direction::{Compensate, Forward};
+        use Direction::{Compensate, Confirm, Forward};
         let (backoff, seven) = (Verdict::Retry(After::Backoff), Duration::from_secs(7));
         let same = |least| Verdict::Retry(After::SameAttempt(least));
-        match (self, direction, doubted) {
-            (Self::Success, Forward | Compensate, _) => (Verdict::Succeeded, true, Reason::Succeeded),
-            (Self::Accepted, Forward, _) => (Verdict::Rejected, true, Reason::NoLocation),
+        // A confirm is refused as an action is, and never given up as a compensation is not.
+        let refusing = match direction {
+            Forward | Confirm => Forward,
+            Compensate => Compensate,
+        };
+        if direction == Confirm && matches!(self, Self::SecretForbidden | Self::DestinationNotAllowed) {
+            return self.expected(Compensate, doubted);
+        }
+        match (self, refusing, doubted) {
+            (Self::Success, _, _) => (Verdict::Succeeded, true, Reason::Succeeded),
+            (Self::Accepted, Forward | Confirm, _) => (Verdict::Rejected, true, Reason::NoLocation),
             (Self::Accepted, Compensate, _) => (backoff, true, Reason::NoLocation),
-            (Self::Gone, Forward, _) => (Verdict::Rejected, false, Reason::Rejected),
+            (Self::Gone, Forward | Confirm, _) => (Verdict::Rejected, false, Reason::Rejected),
             (Self::Gone, Compensate, _) => (Verdict::Succeeded, false, Reason::Succeeded),
-            (Self::ConflictAfter, Forward | Compensate, _) => (same(Some(seven)), true, Reason::Conflict),
-            (Self::Conflict, Forward | Compensate, true) => (same(None), false, Reason::Conflict),
-            (Self::Conflict, Forward, false) => (Verdict::Rejected, false, Reason::Rejected),
+            (Self::ConflictAfter, _, _) => (same(Some(seven)), true, Reason::Conflict),
+            (Self::Conflict, _, true) => (same(None), false, Reason::Conflict),
+            (Self::Conflict, Forward | Confirm, false) => (Verdict::Rejected, false, Reason::Rejected),
             (Self::Conflict, Compensate, false) => (backoff, false, Reason::Rejected),
-            (Self::Throttled, Forward | Compensate, _) => (backoff, false, Reason::Throttled),
-            (Self::ThrottledAfter, Forward | Compensate, _) => {
-                (Verdict::Retry(After::AtLeast(seven)), false, Reason::Throttled)
-            }
-            (Self::ServerError | Self::OutsideOfHttp, Forward | Compensate, _) => (backoff, true, Reason::ServerError),
-            (Self::ServerErrorAfter, Forward | Compensate, _) => {
-                (Verdict::Retry(After::AtLeast(seven)), true, Reason::ServerError)
-            }
-            (Self::Redirect, Forward, _) => (Verdict::Rejected, true, Reason::RedirectRefused),
+            (Self::Throttled, _, _) => (backoff, false, Reason::Throttled),
+            (Self::ThrottledAfter, _, _) => (Verdict::Retry(After::AtLeast(seven)), false, Reason::Throttled),
+            (Self::ServerError | Self::OutsideOfHttp, _, _) => (backoff, true, Reason::ServerError),
+            (Self::ServerErrorAfter, _, _) => (Verdict::Retry(After::AtLeast(seven)), true, Reason::ServerError),
+            (Self::Redirect, Forward | Confirm, _) => (Verdict::Rejected, true, Reason::RedirectRefused),
             (Self::Redirect, Compensate, _) => (backoff, true, Reason::RedirectRefused),
-            (Self::OtherClientError, Forward, _) => (Verdict::Rejected, false, Reason::Rejected),
+            (Self::OtherClientError, Forward | Confirm, _) => (Verdict::Rejected, false, Reason::Rejected),
             (Self::OtherClientError, Compensate, _) => (backoff, false, Reason::Rejected),
-            (Self::Lost, Forward | Compensate, _) => (backoff, true, Reason::Timeout),
-            (Self::NotSent, Forward | Compensate, _) => (backoff, false, Reason::ConnectionFailed),
-            (Self::SecretNotFound, Forward | Compensate, _) => (backoff, false, Reason::SecretNotFound),
-            (Self::SecretForbidden, Forward, _) => (Verdict::Rejected, false, Reason::SecretForbidden),
+            (Self::Lost, _, _) => (backoff, true, Reason::Timeout),
+            (Self::NotSent, _, _) => (backoff, false, Reason::ConnectionFailed),
+            (Self::SecretNotFound, _, _) => (backoff, false, Reason::SecretNotFound),
+            (Self::SecretForbidden, Forward | Confirm, _) => (Verdict::Rejected, false, Reason::SecretForbidden),
             (Self::SecretForbidden, Compensate, _) => (Verdict::Unrenderable, false, Reason::SecretForbidden),
-            (Self::DestinationNotAllowed, Forward, _) => (Verdict::Rejected, false, Reason::DestinationNotAllowed),
+            (Self::DestinationNotAllowed, Forward | Confirm, _) => {
+                (Verdict::Rejected, false, Reason::DestinationNotAllowed)
+            }
             (Self::DestinationNotAllowed, Compensate, _) => {
                 (Verdict::Unrenderable, false, Reason::DestinationNotAllowed)
             }
@@ -295,7 +366,7 @@ fn cases() -> Vec<(Row, Answer, Direction, bool)> {
     let mut all = Vec::new();
     for row in Row::ALL {
         for answer in row.answers() {
-            for direction in [Direction::Forward, Direction::Compensate] {
+            for direction in Direction::ALL {
                 all.extend([false, true].map(|doubted| (row, answer.clone(), direction, doubted)));
             }
         }
@@ -306,7 +377,7 @@ fn cases() -> Vec<(Row, Answer, Direction, bool)> {
 #[test]
 fn every_answer_is_read_as_the_answer_table_says() {
     for (row, answer, direction, doubted) in cases() {
-        let reading = outcome::read(direction, &answer, doubted, Rule::None);
+        let reading = outcome::read(direction, &answer, doubted, Rule::None, URL);
         let found = (reading.verdict, reading.effect_possible, reading.reason);
         assert_eq!(found, row.expected(direction, doubted), "{row:?} {direction:?} doubted: {doubted} {answer:?}");
     }
@@ -316,7 +387,7 @@ fn every_answer_is_read_as_the_answer_table_says() {
 fn every_status_code_belongs_to_exactly_one_row() {
     for status in 100..600 {
         for doubted in [false, true] {
-            let reading = outcome::read(Direction::Forward, &http(status, Value::Null), doubted, Rule::None);
+            let reading = outcome::read(Direction::Forward, &http(status, Value::Null), doubted, Rule::None, URL);
             assert_eq!(reading.http_status, Some(status));
             assert!(!reading.message.is_empty());
         }
@@ -326,8 +397,8 @@ fn every_status_code_belongs_to_exactly_one_row() {
 #[test]
 fn a_rule_wins_over_every_row_that_has_an_answer() {
     for (row, answer, direction, doubted) in cases() {
-        let plain = outcome::read(direction, &answer, doubted, Rule::None);
-        let read = |outcome| outcome::read(direction, &answer, doubted, Rule::Matched(outcome));
+        let plain = outcome::read(direction, &answer, doubted, Rule::None, URL);
+        let read = |outcome| outcome::read(direction, &answer, doubted, Rule::Matched(outcome), URL);
         if !matches!(answer, Answer::Response(_)) {
             assert_eq!(read(RuleOutcome::Succeeded), plain, "{row:?}: rules read answers only");
             continue;
@@ -339,7 +410,7 @@ fn a_rule_wins_over_every_row_that_has_an_answer() {
         let retry = read(RuleOutcome::Retry);
         assert!(matches!(retry.verdict, Verdict::Retry(_)), "{row:?}");
         assert_eq!(retry.effect_possible, plain.effect_possible, "{row:?}: a rule's Retry keeps the row's effect");
-        let failed = outcome::read(direction, &answer, doubted, Rule::Failed("no such member".into()));
+        let failed = outcome::read(direction, &answer, doubted, Rule::Failed("no such member".into()), URL);
         assert!(matches!(failed.verdict, Verdict::Retry(_)), "{row:?}");
         assert_eq!(failed.effect_possible, plain.effect_possible, "{row:?}");
         assert_ne!(failed.reason, Reason::Succeeded, "{row:?}: a retry is no success");

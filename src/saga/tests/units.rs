@@ -136,7 +136,12 @@ fn full() -> Stored {
         attempts_before: 4,
         key_suffix: 2,
         digest: Some(Digest::over([b"x".as_slice()])),
-        open: Some(Open { fence: Fence(8), deadline: at(9).wall, not_before: Some(at(3).wall) }),
+        open: Some(Open {
+            fence: Fence(8),
+            deadline: at(9).wall,
+            not_before: Some(at(3).wall),
+            location: Some("/jobs/7?a=b".into()),
+        }),
         start_time: None,
         completion_time: Some(at(5).wall),
         http_status: Some(503),
@@ -147,6 +152,7 @@ fn full() -> Stored {
     step.forward = CallRecord { start_time: Some(at(1).wall), ..call(Phase::Running) };
     step.outputs = [("id".to_owned(), serde_json::json!({"a": [1, null]}))].into();
     step.compensation = Some(call(Phase::Waiting));
+    step.confirm = Some(call(Phase::Stalled));
     Stored {
         observed_generation: 4,
         start_time: Some(at(0).wall),
@@ -161,6 +167,12 @@ fn full() -> Stored {
         end: None,
         revision_lost: true,
         steps: vec![step, StepRecord::new("charge")],
+        outputs: [("total".to_owned(), serde_json::json!(7))].into(),
+        judged: vec![crate::saga::Judged {
+            id: "ask-1".into(),
+            outcome: crate::api::run::InterventionOutcome::Refused,
+            time: at(6).wall,
+        }],
         fence: Fence(9),
         holder: Some(Holder::new("a")),
         conditions: vec![Condition {
