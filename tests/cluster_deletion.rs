@@ -55,7 +55,7 @@ async fn deleted_at(story: &Story, write: usize, way: DeleteParams) {
     reached.notified().await;
     stage.shop.runs.delete("order", &way).await.expect("deleted");
     stage.api.let_go();
-    let evidence = stage.evidence(&run, history.until_gone().await, None);
+    let evidence = stage.evidence(&run, history.until_gone().await, Vec::new());
     fits(story, &format!("deleted at write {write}"), &evidence);
     drop((operator, history));
     stage.close().await;
@@ -122,7 +122,7 @@ async fn namespace_deleted(story: &Story, service: &str) -> String {
     namespaces.delete(&stage.shop.namespace, &DeleteParams::default()).await.expect("deleted");
     stage.shop.until("order", "deleted", |run| run.metadata.deletion_timestamp.is_some()).await;
     stage.shop.services.faults().clear(service);
-    let evidence = stage.evidence(&run, history.until_gone().await, None);
+    let evidence = stage.evidence(&run, history.until_gone().await, Vec::new());
     eventually("the namespace is gone", async || {
         let found = namespaces.get_opt(&stage.shop.namespace).await.expect("an answer");
         found.map_or(Ok(()), |namespace| Err(format!("{:#?}", namespace.status)))
