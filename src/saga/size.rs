@@ -38,7 +38,7 @@ pub(super) fn check(spec: &SagaDefinitionSpec) -> Option<Problem> {
     (bytes > MAX_STATUS_BYTES).then(|| {
         let message = format!(
             "the status of a run could need {bytes} bytes, and at most {MAX_STATUS_BYTES} are stored; use fewer or \
-             shorter outputs, or fewer steps"
+             shorter outputs, shorter names, or fewer steps"
         );
         Problem::new("spec.steps", Reason::TooLarge, message)
     })
