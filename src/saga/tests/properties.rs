@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngSeed};
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, RngSeed, TestRunner};
 use serde_json::json;
 
 use super::model::World;
@@ -151,13 +152,7 @@ fn build(shapes: &[Shape], frame: Frame) -> (Arc<Definition>, usize) {
 }
 
 fn config(cases: u32) -> Config {
-    Config {
-        cases,
-        rng_seed: RngSeed::Fixed(7),
-        failure_persistence: None,
-        max_shrink_iters: 500,
-        ..Config::default()
-    }
+    Config { cases, rng_seed: RngSeed::Fixed(7), failure_persistence: None, max_shrink_iters: 500, ..Config::default() }
 }
 
 fn live(shapes: &[Shape], frame: Frame, tenure: Tenure, processes: usize, tape: Vec<u16>) {
@@ -212,4 +207,50 @@ proptest! {
         promises::check(&world.definition, &world.store.history, bound);
         promises::check_end(&world);
     }
+}
+
+/// Promises that hold because nothing happens are no promises.
+#[test]
+fn the_worlds_go_through_every_end_and_every_stall() {
+    let mut runner = TestRunner::new(config(1));
+    let worlds = (prop::collection::vec(shape(), 1..=8), frame(), prop::collection::vec(any::<u16>(), 0..400));
+    let mut seen = BTreeSet::new();
+    for _ in 0..250 {
+        let (shapes, frame, tape) = worlds.new_tree(&mut runner).unwrap().current();
+        let mut world = World::new(build(&shapes, frame).0, Tenure::Exclusive, 1, tape);
+        world.run();
+        for landing in &world.store.history {
+            seen.extend(landing.stored.conditions.iter().map(|condition| condition.reason.clone()));
+            let open = landing.stored.open_calls().filter(|(_, _, open)| open.location.is_some());
+            seen.extend(open.map(|(call, _, _)| format!("{:?} in progress", call.direction)));
+            seen.extend(landing.stored.judged.iter().map(|judged| format!("{:?}", judged.outcome)));
+            let calls = landing.stored.calls().filter(|(_, call)| call.key_suffix > 1);
+            seen.extend(calls.map(|_| "another key".to_owned()));
+        }
+    }
+    let wanted = [
+        "Running",
+        "Confirming",
+        "Compensating",
+        "Suspended",
+        "Succeeded",
+        "Compensated",
+        "CompensatedByHand",
+        "Abandoned",
+        "CompensationExhausted",
+        "ConfirmExhausted",
+        "RetriableExhausted",
+        "RetriableRejected",
+        "PivotInDoubt",
+        "Unrenderable",
+        "RevisionNotFound",
+        "Forward in progress",
+        "Compensate in progress",
+        "Confirm in progress",
+        "Applied",
+        "Refused",
+        "another key",
+    ];
+    let missing: Vec<_> = wanted.into_iter().filter(|word| !seen.contains(*word)).collect();
+    assert!(missing.is_empty(), "never seen: {missing:?}");
 }
