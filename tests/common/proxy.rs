@@ -113,6 +113,8 @@ pub(crate) enum Verdict {
     Answer(u16),
     /// The operator gets none.
     Drop,
+    /// The operator is shown what was there at an earlier version. Only of use for a list that is [`Stage::Asked`].
+    AsOf(u64),
     /// The operator gets none, and the server gets the request after a while. Only of use when it is [`Stage::Asked`].
     Stray(Duration),
 }
@@ -247,6 +249,9 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
         Verdict::Later(wait) => tokio::time::sleep(wait).await,
         Verdict::Answer(status) => return Ok(shared.forged(&seen, status)),
         Verdict::Drop => return lost("the request is lost"),
+        Verdict::AsOf(version) => {
+            seen.query = format!("{}&resourceVersion={version}&resourceVersionMatch=Exact", seen.query);
+        }
         Verdict::Stray(wait) => {
             tokio::spawn(async move {
                 tokio::time::sleep(wait).await;
@@ -271,7 +276,7 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
     let body = body.collect().await?.to_bytes();
     shared.heard(&mut seen, status, &body);
     match shared.ask(&seen, Stage::Answered) {
-        Verdict::Pass => {}
+        Verdict::Pass | Verdict::AsOf(_) => {}
         Verdict::Later(wait) => tokio::time::sleep(wait).await,
         Verdict::Answer(status) => return Ok(shared.forged(&seen, status)),
         Verdict::Drop | Verdict::Stray(_) => return lost("the answer is lost"),
@@ -327,6 +332,7 @@ impl Shared {
         let reason = match status {
             404 => "NotFound",
             409 => "Conflict",
+            413 => "RequestEntityTooLarge",
             429 => "TooManyRequests",
             _ => "Timeout",
         };

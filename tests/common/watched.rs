@@ -1,6 +1,7 @@
 //! Watches that lose events, stand still, or end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -15,6 +16,8 @@ use super::proxy::Seen;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     Pass,
+    /// It and what follows come after a while.
+    Late(Duration),
     /// It never comes.
     Lost,
     /// Neither it nor anything after it comes; the watch stays open.
@@ -51,6 +54,10 @@ impl Lines {
                 let line: Vec<u8> = self.unread.drain(..=end).collect();
                 match self.judge(&line) {
                     Fate::Pass => return Some(Ok(Frame::data(line.into()))),
+                    Fate::Late(wait) => {
+                        tokio::time::sleep(wait).await;
+                        return Some(Ok(Frame::data(line.into())));
+                    }
                     Fate::Lost => {}
                     Fate::Silence => std::future::pending().await,
                     Fate::Expired => {

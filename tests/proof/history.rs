@@ -14,6 +14,7 @@ use crate::common::shop::eventually;
 /// Follows a run from its creation, as an observer with no part in it.
 pub(crate) struct History {
     states: Arc<Mutex<Vec<Value>>>,
+    /// Ends when the run is gone.
     task: JoinHandle<()>,
 }
 
@@ -34,9 +35,13 @@ impl History {
                 let mut events = std::pin::pin!(events);
                 while let Some(Ok(event)) = events.next().await {
                     match event {
-                        WatchEvent::Added(state) | WatchEvent::Modified(state) | WatchEvent::Deleted(state) => {
+                        WatchEvent::Added(state) | WatchEvent::Modified(state) => {
                             let state = serde_json::to_value(state).expect("JSON");
                             kept.lock().expect("not poisoned").push(state);
+                        }
+                        WatchEvent::Deleted(state) => {
+                            let state = serde_json::to_value(state).expect("JSON");
+                            return kept.lock().expect("not poisoned").push(state);
                         }
                         WatchEvent::Bookmark(_) => {}
                         // A hole in the history would make every judgement worthless: it is noticed in the end.
@@ -52,12 +57,23 @@ impl History {
     pub(crate) async fn until(&self, last: &SagaRun) -> Vec<Value> {
         let last = last.resource_version().expect("a version");
         eventually("the last state was seen", async || {
-            assert!(!self.task.is_finished(), "the watch of the run failed");
             let states = self.states.lock().expect("not poisoned").clone();
             let versions: Vec<_> = states.iter().map(version).collect();
             if versions.contains(&last) { Ok(states) } else { Err(format!("{last} is not among {versions:?}")) }
         })
         .await
+    }
+
+    /// All states until the run was gone.
+    pub(crate) async fn until_gone(&self) -> Vec<Value> {
+        eventually(
+            "the end of the run was seen",
+            async || {
+                if self.task.is_finished() { Ok(()) } else { Err(String::new()) }
+            },
+        )
+        .await;
+        self.states.lock().expect("not poisoned").clone()
     }
 }
 

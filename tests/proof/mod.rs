@@ -5,6 +5,7 @@
 //! | [`story`] | sagas and how they end, whatever happens |
 //! | [`point`] | a place in a story where something happens, and all of them |
 //! | [`play`] | one story, disturbed at one point, and all evidence of it |
+//! | [`sweep`] | one story, once for each of many disturbances |
 //! | [`history`] | every state of a run that was stored |
 //! | [`oracle`] | what the evidence must say |
 //! | [`order`] | the part of it that says what may be stored when |
@@ -22,3 +23,4 @@ mod order;
 pub(crate) mod play;
 pub(crate) mod point;
 pub(crate) mod story;
+pub(crate) mod sweep;

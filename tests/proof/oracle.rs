@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use saga_operator::cli::participants::Effect;
+use saga_operator::cli::participants::{Effect, EffectState};
 use serde_json::Value;
 
 use super::graph::Graph;
@@ -77,6 +77,15 @@ impl Evidence {
 
     pub(super) const fn graph(&self) -> Graph<'_> {
         Graph::new(&self.spec)
+    }
+
+    /// The steps whose effect stands, in the order of their names.
+    pub(crate) fn standing(&self) -> Vec<(&str, EffectState)> {
+        let standing = self.effects.iter().filter(|effect| effect.state != EffectState::Undone);
+        let mut standing: Vec<_> =
+            standing.map(|effect| (effect.step.as_deref().unwrap_or_default(), effect.state)).collect();
+        standing.sort_by_key(|(step, _)| *step);
+        standing
     }
 
     /// The evidence for people, in the order of time.

@@ -5,7 +5,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use saga_operator::api::SagaRun;
-use saga_operator::cli::participants::EffectState;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -17,6 +16,7 @@ use crate::common::ledger::account;
 use crate::common::operator::Operator;
 use crate::common::proxy::{Proxy, Seen, Stage, Verdict};
 use crate::common::shop::{Shop, conditions, definition, eventually, has_ended, run, stands};
+use crate::common::watched::Filter;
 
 /// Worlds side by side: each has an operator and participants of its own, and mostly waits for the takeover.
 const SIDE_BY_SIDE: usize = 32;
@@ -54,6 +54,25 @@ pub(crate) enum Deed {
     Meet(Verdict),
 }
 
+/// Plays a story whose operator sees its watches through a filter.
+///
+/// Fails when anything that must hold does not.
+pub(crate) async fn play_watched(story: &Story, filter: Filter) -> Played {
+    let _room = ROOM.acquire().await.expect("open");
+    let _work = WORK.acquire().await.expect("open");
+    let stage = Theatre::open(story).await;
+    stage.api.filter(filter);
+    let operator = stage.operator();
+    stage.prepare(story, None::<Trap<fn() -> Verdict>>);
+    stage.shop.define("saga", stage.spec.clone()).await;
+    let history = stage.begin(story).await;
+    let ended = stage.shop.ended("order").await;
+    let played = stage.judge(story, None, &ended, &history, None).await;
+    drop((operator, history));
+    stage.close().await;
+    played
+}
+
 /// Plays a story in which something happens at a point, or nothing.
 ///
 /// Fails when anything that must hold does not.
@@ -69,8 +88,7 @@ pub(crate) async fn play(story: &Story, disturbed: Option<(&Point, Deed)>) -> Pl
     if point.is_none_or(|point| point.label != DEFINITION) {
         stage.shop.ready("saga").await;
     }
-    let spec = json!({"definitionRef": {"name": "saga"}, "input": (story.input)()});
-    let history = History::follow(&stage.shop.client, stage.shop.create(&run("order", spec)).await);
+    let history = stage.begin(story).await;
     let met = stage.ended_or(&happened).await;
     let (mut replaced, mut second) = (None, None);
     if met && disturbed.is_some_and(|(_, deed)| deed == Deed::Kill) {
@@ -128,6 +146,12 @@ impl Theatre {
         self.shop.operator_through(&self.api)
     }
 
+    /// Creates the run.
+    pub(crate) async fn begin(&self, story: &Story) -> History {
+        let spec = json!({"definitionRef": {"name": "saga"}, "input": (story.input)()});
+        History::follow(&self.shop.client, self.shop.create(&run("order", spec)).await)
+    }
+
     /// Sets a trap, and makes slow steps slow.
     pub(crate) fn prepare<F>(&self, story: &Story, trap: Option<Trap<F>>)
     where
@@ -177,6 +201,12 @@ impl Theatre {
         self.shop.patch_run("order", json!({"interventions": [mark]})).await;
     }
 
+    /// All that is known of a run.
+    pub(crate) fn evidence(&self, run: &SagaRun, states: Vec<Value>, replaced: Option<Instant>) -> Evidence {
+        let effects = account(&self.shop, run).effects;
+        Evidence { spec: self.spec.clone(), states, api: self.api.seen(), wire: self.wire.seen(), effects, replaced }
+    }
+
     /// Fails with all that is known when something that must hold does not.
     pub(crate) async fn judge(
         &self,
@@ -186,37 +216,30 @@ impl Theatre {
         history: &History,
         replaced: Option<Instant>,
     ) -> Played {
-        let account = account(&self.shop, ended);
-        let evidence = Evidence {
-            spec: self.spec.clone(),
-            states: history.until(ended).await,
-            api: self.api.seen(),
-            wire: self.wire.seen(),
-            effects: account.effects.clone(),
-            replaced,
-        };
-        let mut found = evidence.violations();
-        if stands(ended) != story.end {
-            found.push(format!("L1: it ended {}", stands(ended)));
-        }
-        let standing = account.effects.iter().filter(|effect| effect.state != EffectState::Undone);
-        let mut standing: Vec<_> =
-            standing.map(|effect| (effect.step.as_deref().unwrap_or_default(), effect.state)).collect();
-        standing.sort_by_key(|(step, _)| *step);
-        if standing != story.standing {
-            found.push(format!("I6: {standing:?} stands"));
-        }
+        let evidence = self.evidence(ended, history.until(ended).await, replaced);
         let place = point.map_or_else(|| "undisturbed".to_owned(), ToString::to_string);
-        assert!(found.is_empty(), "{}, {place}: {found:#?}\n{}", story.name, evidence.told());
-        let seen: Vec<_> = evidence.api.iter().chain(&evidence.wire).cloned().collect();
-        let writes = evidence.api.iter().filter(|seen| seen.is_run_write() && seen.landed().is_some());
-        let (writes, repeated) = (writes.count(), repeated(ended));
-        Played { met: false, places: places(&seen), left: left(ended), writes, repeated, evidence }
+        judge(story, &place, ended, evidence)
     }
 
     pub(crate) async fn close(self) {
         self.shop.close().await;
     }
+}
+
+/// Fails with all that is known when something that must hold does not.
+pub(crate) fn judge(story: &Story, place: &str, ended: &SagaRun, evidence: Evidence) -> Played {
+    let mut found = evidence.violations();
+    if stands(ended) != story.end {
+        found.push(format!("L1: it ended {}", stands(ended)));
+    }
+    let standing = evidence.standing();
+    if standing != story.standing {
+        found.push(format!("I6: {standing:?} stands"));
+    }
+    assert!(found.is_empty(), "{}, {place}: {found:#?}\n{}", story.name, evidence.told());
+    let seen: Vec<_> = evidence.api.iter().chain(&evidence.wire).cloned().collect();
+    let writes = evidence.api.iter().filter(|seen| seen.is_run_write() && seen.landed().is_some()).count();
+    Played { met: false, places: places(&seen), left: left(ended), writes, repeated: repeated(ended), evidence }
 }
 
 /// How a run ended, without what may differ from play to play: times, versions, attempts and doubts.

@@ -45,6 +45,19 @@ pub(crate) const SEQUENCE_UNDONE: Story = Story {
     slow: &[],
 };
 
+/// Four steps in a row, and the last one is tried but once.
+pub(crate) const SEQUENCE_TRIED_ONCE: Story = Story {
+    name: "a sequence whose last step is tried once",
+    spec: |base| {
+        let mut spec = sequence(base);
+        spec["steps"][3]["action"]["retryPolicy"]["maxAttempts"] = json!(1);
+        spec
+    },
+    end: "Compensated",
+    standing: &[],
+    ..SEQUENCE
+};
+
 /// Two branches that join before a Pivot, and a step that must follow.
 pub(crate) const DIAMOND: Story = Story {
     name: "a diamond that succeeds",
@@ -91,9 +104,11 @@ pub(crate) const TRIP_CANCELLED: Story = Story {
     slow: &["room"],
 };
 
-/// A call that is given up so soon that a takeover need not wait long. On a busy machine calls will be repeated.
+/// So soon a call is given up: a takeover need not wait long, and on a machine that does other things calls are answered.
+pub(crate) const TIMEOUT_SECONDS: u64 = 3;
+
 fn call(url: &str, body: &Value) -> Value {
-    json!({"http": {"url": url, "timeoutSeconds": 1, "body": body}, "retryPolicy": retries()})
+    json!({"http": {"url": url, "timeoutSeconds": TIMEOUT_SECONDS, "body": body}, "retryPolicy": retries()})
 }
 
 fn undone(name: &str, action: &str, undo: &str, body: &Value) -> Value {

@@ -60,6 +60,7 @@ stories! {
     in_parallel_order_groups_of_falling_priority_are_undone
     while_a_compensation_is_stalled_none_is_begun_where_the_policy_is_halt
     a_stalled_compensation_does_not_hold_the_others_where_the_policy_is_continue
+    two_stalled_compensations_are_retried_one_after_the_other
     a_skipped_step_has_outputs_of_null
     a_pivot_that_is_refused_without_effect_turns_the_run
     a_pivot_in_doubt_is_marked_as_succeeded
