@@ -199,7 +199,7 @@ fn past_the_commit_point_the_cancellation_is_refused_and_what_comes_is_shown() {
     // Its answer is not there yet: the name of the output stands for it.
     let mail = &plan["requests"][1];
     assert_eq!(mail["dependsOn"], json!(["steps.ship.outputs.id"]));
-    assert_eq!(mail["request"]["body"]["text"], "on its way: (steps.ship.outputs.id)");
+    assert_eq!(mail["request"]["body"]["text"], "on its way: ~steps.ship.outputs.id~");
     assert_eq!(plan["requests"][0].get("dependsOn"), None);
 }
 
@@ -261,7 +261,7 @@ fn a_compensation_that_needs_its_own_output_is_told_apart() {
     let plan = at(&spec);
     assert_eq!(order(&plan), ["1 b Compensate", "2 a Compensate"]);
     assert_eq!(plan["requests"][0]["dependsOn"], json!(["steps.b.outputs.count"]));
-    assert_eq!(plan["requests"][0]["request"]["url"], "http://shop.svc/undo/(steps.b.outputs.count)");
+    assert_eq!(plan["requests"][0]["request"]["url"], "http://shop.svc/undo/~steps.b.outputs.count~");
     // A name cannot stand for a number that is reckoned with: the request is not known, and what comes after is.
     spec["steps"][1]["compensation"] = undo("http://shop.svc/undo/${steps.b.outputs.count + 1}");
     let plan = at(&spec);

@@ -18,7 +18,7 @@ pub(super) async fn decides(services: &RunningServices, proof: &mut Proof) -> Re
     fault(services, "shipping", FaultMode::Reject, 2, "compensate");
     fault(services, "inventory", FaultMode::Down, 2, "compensate");
     let order = Order { name: "order-8", definition: "impatient", quantity: 80, ..Order::default() };
-    let (stage, mut spec) = (on_stage(services).await?, order.spec()?);
+    let (stage, mut spec) = (on_stage(services, order).await?, order.spec()?);
     let run = stage.submit(order.name, &spec).await?;
     let uid = run.run.uid.clone();
     let where_it_stands = || stage.stored(&uid).ok_or(StoryError::Untold("the run was never stored"));

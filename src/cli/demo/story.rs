@@ -168,13 +168,14 @@ impl Order<'_> {
     }
 }
 
-/// An engine in this process that knows the demo's definitions.
-pub(super) async fn on_stage(services: &RunningServices) -> Result<Stage, StoryError> {
+/// An engine in this process that knows what an order follows.
+pub(super) async fn on_stage(services: &RunningServices, order: Order<'_>) -> Result<Stage, StoryError> {
     let journal = LocalJournal::temporary()?;
     let stage = Stage::new(journal, StaticCredentials::default(), Arc::new(Timeline::new("  ")))?;
     let orders = ORDERS.replace("PARTICIPANTS", &services.base_url());
     for text in [checkout(services), orders] {
-        for definition in &manifest::parse("the demo's definitions", &text)?.definitions {
+        let definitions = manifest::parse("the demo's definitions", &text)?.definitions;
+        for definition in definitions.iter().filter(|definition| definition.name == order.definition) {
             stage.define(&definition.name, &definition.spec).await?;
         }
     }
@@ -183,7 +184,7 @@ pub(super) async fn on_stage(services: &RunningServices) -> Result<Stage, StoryE
 
 /// Runs one order in this process, and returns how it ended.
 pub(super) async fn tell(services: &RunningServices, order: Order<'_>) -> Result<(String, Stored), StoryError> {
-    let stage = on_stage(services).await?;
+    let stage = on_stage(services, order).await?;
     let run = stage.submit(order.name, &order.spec()?).await?;
     stage.drive(vec![run.clone()]).await;
     let stored = stage.stored(&run.run.uid).ok_or(StoryError::Untold("the run was never stored"))?;

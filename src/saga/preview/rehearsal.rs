@@ -63,13 +63,13 @@ enum Due {
 }
 
 /// The definition as it is rehearsed: what it sends is the same, what it reads is not. An answer that is made up has no
-/// body: an output that is picked from it is its own name, and no rule looks at it but the one for [`REFUSED`].
+/// body: an output that is picked from it is its own name (in characters that a URL leaves alone), and no rule looks at it but the one for [`REFUSED`].
 pub(super) fn stage(spec: &SagaDefinitionSpec) -> SagaDefinitionSpec {
     let mut stage = spec.clone();
     stage.outputs.clear();
     for step in &mut stage.steps {
         for output in &mut step.outputs {
-            output.value = format!("(steps.{}.outputs.{})", step.name, output.name);
+            output.value = format!("~steps.{}.outputs.{}~", step.name, output.name);
         }
         let compensation = step.compensation.as_mut().map(|compensation| &mut compensation.call);
         for call in std::iter::once(&mut step.action).chain(compensation).chain(&mut step.confirm) {
