@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use saga_operator::api::Reason;
 use saga_operator::saga::{
-    Answer, CallId, CallRecord, Effect, Event, EventKind, Fence, Holder, Intent, Local, Monotonic, Now, Open,
-    Polling, State, StepRecord, Stored, Wishes,
+    Answer, CallId, CallRecord, Effect, Event, EventKind, Fence, Holder, Intent, Local, Monotonic, Now, Open, Polling,
+    State, StepRecord, Stored, Wishes,
 };
 
 use super::process::{Decided, Process, Word, Writing};

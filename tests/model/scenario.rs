@@ -104,8 +104,7 @@ pub enum Wish {
 pub const STRONG: Keeps = Keeps { remembers: true, fences: true, null: Null::Accepted, bars: false, punctual: false };
 
 /// Everything but clocks and sizes.
-pub const USUAL: &[Kind] =
-    &[Kind::Crash, Kind::Pause, Kind::Write, Kind::Net, Kind::Late, Kind::Proxy, Kind::Error];
+pub const USUAL: &[Kind] = &[Kind::Crash, Kind::Pause, Kind::Write, Kind::Net, Kind::Late, Kind::Proxy, Kind::Error];
 
 /// What people may do with the spec.
 pub const WISHES: &[Wish] = &[Wish::Suspend, Wish::Resume, Wish::Cancel, Wish::Abandon, Wish::Delete];

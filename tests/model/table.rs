@@ -24,7 +24,10 @@ pub fn strong() -> Vec<Scenario> {
             kinds: &[Kind::Size, Kind::Crash, Kind::Write, Kind::Error],
             ..Scenario::new("a store that refuses the size", two())
         },
-        Scenario { refuses: Some(0), ..Scenario::new("two branches, one refused", saga(&["a <", "b <", "c <a,b"], 1, "")) },
+        Scenario {
+            refuses: Some(0),
+            ..Scenario::new("two branches, one refused", saga(&["a <", "b <", "c <a,b"], 1, ""))
+        },
         Scenario { refuses: Some(3), ..Scenario::new("a diamond", saga(&["a", "b <a", "c <a", "d <b,c"], 1, "")) },
         Scenario { refuses: Some(2), ..Scenario::new("a step that reads", saga(&["a", "b ReadOnly", "c"], 1, "")) },
         Scenario {
@@ -50,8 +53,16 @@ pub fn strong() -> Vec<Scenario> {
             ..Scenario::new("a Retriable that is refused, and people", saga(&["p Pivot", "r Retriable"], 1, ""))
         },
         Scenario { wishes: PEOPLE, ..Scenario::new("try, confirm, cancel", saga(&["a confirm", "b confirm"], 1, "")) },
-        Scenario { works_on: Some(0), refuses: Some(1), ..Scenario::new("a call in progress", saga(&["a", "b"], 1, "")) },
-        Scenario { works_on: Some(0), wishes: WISHES, ..Scenario::new("a call in progress, and people", saga(&["a"], 1, "")) },
+        Scenario {
+            works_on: Some(0),
+            refuses: Some(1),
+            ..Scenario::new("a call in progress", saga(&["a", "b"], 1, ""))
+        },
+        Scenario {
+            works_on: Some(0),
+            wishes: WISHES,
+            ..Scenario::new("a call in progress, and people", saga(&["a"], 1, ""))
+        },
         Scenario {
             works_on: Some(0),
             tenancy: Tenancy::Exclusive,

@@ -378,7 +378,9 @@ impl World {
         *due = None;
         let polling = polling.clone();
         let answer = if luck == Luck::Well { self.services[call.step].shown() } else { lost("the look was lost") };
-        self.tell(|world| format!("{} looks at '{}', which is in progress ({luck:?})", world.name(place), polling.step));
+        self.tell(|world| {
+            format!("{} looks at '{}', which is in progress ({luck:?})", world.name(place), polling.step)
+        });
         self.process(place).inbox.push(Event::Polled { call, fence: polling.fence, answer });
     }
 
