@@ -14,5 +14,6 @@ mod participant;
 mod promises;
 mod properties;
 mod requests;
+mod seeded;
 mod table;
 mod units;
