@@ -18,6 +18,7 @@ use super::timeline::{complain, line};
 mod call;
 mod fault;
 mod ledger;
+mod operation;
 mod routes;
 mod state;
 mod text;

@@ -1,0 +1,254 @@
+//! Breadth first through everything that can happen, by the number of faults: first all that happens without a fault,
+//! then with one, and so on. So a broken promise is found by the fewest faults, and the fewest moves among those.
+//!
+//! # Guarantees
+//! A level that was finished is complete: every world that so many faults can lead to was visited. From every world
+//! visited, a continuation without faults was followed until nothing more happened (L1).
+
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::fingerprint::fingerprint;
+use super::promise;
+use super::scenario::{Scenario, Setup};
+use super::service::Anomaly;
+use super::world::{Broken, Move, World};
+
+/// What was found.
+pub struct Found {
+    pub name: &'static str,
+    pub states: usize,
+    pub transitions: u64,
+    pub depth: u32,
+    /// All worlds that so many faults lead to were visited.
+    pub complete: Option<u32>,
+    pub checks: u64,
+    /// Worlds seen when each level was complete.
+    pub levels: Vec<usize>,
+    pub anomalies: BTreeSet<Anomaly>,
+    /// With the shortest way there, in words.
+    pub broken: Option<String>,
+}
+
+/// Fingerprints are random already.
+#[derive(Default)]
+struct Same(u64);
+
+impl Hasher for Same {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("fingerprints are numbers")
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}
+
+/// How a world was first reached.
+#[derive(Clone, Copy)]
+struct Way {
+    /// The world before it.
+    from: u64,
+    /// By so many faults.
+    spent: u32,
+}
+
+/// A world that was not visited yet.
+struct Waiting {
+    world: World,
+    mark: u64,
+    depth: u32,
+}
+
+type Map = HashMap<u64, Way, BuildHasherDefault<Same>>;
+type Set = HashSet<u64, BuildHasherDefault<Same>>;
+
+struct Search {
+    /// Every world that was seen, and the one before it.
+    seen: Map,
+    /// Worlds whose continuation without faults is known to end well.
+    calm: Set,
+    found: Found,
+    setup: Arc<Setup>,
+}
+
+/// Explores a scenario until at least so many worlds were seen, or all that at most `faults` lead to.
+pub fn explore(scenario: Scenario, states: usize, faults: u32) -> Found {
+    let name = scenario.name;
+    let mut search = Search {
+        seen: Map::default(),
+        calm: Set::default(),
+        found: Found {
+            name,
+            states: 0,
+            transitions: 0,
+            depth: 0,
+            complete: None,
+            checks: 0,
+            levels: Vec::new(),
+            anomalies: BTreeSet::new(),
+            broken: None,
+        },
+        setup: Arc::new(Setup::new(scenario)),
+    };
+    search.levels(states, faults);
+    search.found
+}
+
+impl Search {
+    fn levels(&mut self, states: usize, faults: u32) {
+        let first = World::new(self.setup.clone());
+        let mark = fingerprint(&first);
+        self.seen.insert(mark, Way { from: mark, spent: 0 });
+        let mut level = VecDeque::from([Waiting { world: first, mark, depth: 0 }]);
+        for spent in 0..=faults {
+            let mut next = VecDeque::new();
+            while let Some(waiting) = level.pop_front() {
+                if self.found.states >= states && spent > 0 {
+                    return;
+                }
+                if self.seen[&waiting.mark].spent < spent {
+                    continue; // visited meanwhile, after fewer faults
+                }
+                if let Err(broken) = self.visit(&waiting, spent, &mut level, &mut next) {
+                    self.found.broken = Some(broken);
+                    return;
+                }
+            }
+            self.found.complete = Some(spent);
+            self.found.levels.push(self.found.states);
+            if next.is_empty() {
+                return;
+            }
+            level = next;
+        }
+    }
+
+    fn visit(
+        &mut self,
+        waiting: &Waiting,
+        spent: u32,
+        level: &mut VecDeque<Waiting>,
+        next: &mut VecDeque<Waiting>,
+    ) -> Result<(), Broken> {
+        let Waiting { world, mark: here, depth } = waiting;
+        let (here, depth) = (*here, depth + 1);
+        self.found.states += 1;
+        self.found.depth = self.found.depth.max(depth);
+        for service in &world.services {
+            self.found.anomalies.extend(&service.anomalies);
+        }
+        self.found.checks += 1;
+        world.check().or_else(|broken| Err(self.tell(here, None, &broken)))?;
+        self.calm(world, here).or_else(|(moves, broken)| Err(self.tell(here, Some(&moves), &broken)))?;
+        for (step, cost) in world.moves() {
+            self.found.transitions += 1;
+            let after = attempt(world, step).or_else(|broken| Err(self.tell(here, Some(&[step]), &broken)))?;
+            let mark = fingerprint(&after);
+            let way = Way { from: here, spent: spent + cost };
+            if self.seen.get(&mark).is_none_or(|known| known.spent > way.spent) {
+                self.seen.insert(mark, way);
+                let queue = if cost == 0 { &mut *level } else { &mut *next };
+                queue.push_back(Waiting { world: after, mark, depth });
+            }
+        }
+        Ok(())
+    }
+
+    /// Follows what happens when nothing goes wrong any more.
+    fn calm(&mut self, world: &World, mark: u64) -> Result<(), (Vec<Move>, Broken)> {
+        let (mut moves, mut marks, mut mark) = (Vec::new(), Vec::new(), mark);
+        let mut now = Cow::Borrowed(world);
+        loop {
+            if self.calm.contains(&mark) {
+                break;
+            }
+            if marks.contains(&mark) {
+                return Err((moves, "L1: the run goes round in circles".to_owned()));
+            }
+            marks.push(mark);
+            self.found.checks += 1;
+            let Some(step) = calm_move(&now) else {
+                promise::at_the_end(&now).map_err(|broken| (moves, broken))?;
+                break;
+            };
+            moves.push(step);
+            let after = attempt(&now, step).map_err(|broken| (moves.clone(), broken))?;
+            mark = fingerprint(&after);
+            now = Cow::Owned(after);
+        }
+        self.calm.extend(marks);
+        Ok(())
+    }
+
+    /// The way to a world, and some moves more, in words.
+    fn tell(&self, mark: u64, more: Option<&[Move]>, broken: &str) -> String {
+        let mut marks = vec![mark];
+        while let Some(way) = self.seen.get(&marks[marks.len() - 1]).filter(|way| way.from != marks[marks.len() - 1]) {
+            marks.push(way.from);
+        }
+        let mut world = World::new(self.setup.clone());
+        world.story = Some(Vec::new());
+        for mark in marks.iter().rev().skip(1) {
+            let found = world.moves().into_iter().find_map(|(step, cost)| {
+                let after = world.after(step).ok()?;
+                (fingerprint(&after) == *mark).then_some((after, cost))
+            });
+            let Some((after, cost)) = found else { return format!("{broken}\n(no way back to it was found)") };
+            world = after;
+            if cost > 0 {
+                if let Some(line) = world.story.as_mut().and_then(|story| story.last_mut()) {
+                    line.push_str("   <-- fault");
+                }
+            }
+        }
+        for step in more.into_iter().flatten() {
+            match attempt(&world, *step) {
+                Ok(after) => world = after,
+                Err(_) => world.tell(|_| format!("{step:?}")),
+            }
+        }
+        format!("{broken}\n{}", world.story.unwrap_or_default().join("\n"))
+    }
+}
+
+/// A panic of the core is a broken promise, too: `step` is total.
+fn attempt(world: &World, step: Move) -> Result<World, Broken> {
+    catch_unwind(AssertUnwindSafe(|| world.after(step))).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Err(format!("panic: {}", text.unwrap_or_default()))
+    })
+}
+
+/// What happens next when nothing goes wrong; what was held up arrives first.
+fn calm_move(world: &World) -> Option<Move> {
+    let rank = |step: &Move| match step {
+        Move::Resume(_) => Some(0),
+        Move::LateLands(_) => Some(1),
+        Move::Serve(_, super::world::Luck::Well) => Some(2),
+        Move::Reach(_, super::store::Fate::Plain) => Some(3),
+        Move::Leave(..) => Some(4),
+        Move::Act(_) => Some(5),
+        Move::Notice(_) => Some(6),
+        Move::Advance => Some(7),
+        Move::Serve(..)
+        | Move::Reach(..)
+        | Move::NoticeStale(_)
+        | Move::Delay(_)
+        | Move::Crash(_)
+        | Move::Pause(_)
+        | Move::Wish(_)
+        | Move::Jump(_) => None,
+    };
+    let moves = world.moves();
+    let best = moves.iter().filter_map(|(step, _)| Some((rank(step)?, *step)));
+    best.min_by_key(|(rank, _)| *rank).map(|(_, step)| step)
+}
