@@ -6,8 +6,9 @@ mod engine;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use engine::participant::Part;
-use engine::world::{World, definition, definition_named};
+use engine::services::Part;
+use engine::shape::{definition, definition_named};
+use engine::world::World;
 use saga_operator::api::run::Direction;
 use saga_operator::journal::memory::Fault;
 use saga_operator::saga::{End, Occasion, Stored};
@@ -118,7 +119,7 @@ async fn a_revision_pinned_in_vain_is_replaced_before_anything_is_sent() {
     tokio::time::sleep(seconds(20)).await;
     assert_eq!(world.services.calls("a"), [], "the revision does not stay");
     assert!(world.hooks.count("persist") < 12, "{} writes", world.hooks.count("persist"));
-    *world.book.current.lock().unwrap() = definition_named("order-2", 1, 10, 4, 1000);
+    world.book.change(definition_named("order-2", 1, 10, 4, 1000));
     assert!(world.settle(seconds(30)).await);
     let stored = stored(&world, "a");
     assert_eq!((stored.revision.as_deref(), stored.end), (Some("order-2"), Some(End::Succeeded)));
