@@ -162,3 +162,16 @@ fn at_most_sixteen_calls_of_a_run_are_open() {
     let next = after(&plan, &first.state, CallId::forward(3), ok());
     assert_eq!(sends(&next), [CallId::forward(16)]);
 }
+
+#[test]
+fn a_halt_holds_other_branches_as_well() {
+    let steps = [step("a", "", ""), step("b", "", ""), step("c", "b", ""), step("x", "a, c", "")];
+    for (policy, next) in [("onExhausted: Halt", vec![]), ("onExhausted: Continue", vec![undo(1)])] {
+        let plan = with(policy, &steps);
+        let turned = refuse(&plan, &done(&plan, &[0, 1, 2]), 3);
+        assert_eq!(sends(&turned), [undo(0), undo(2)]);
+        let stalled = after(&plan, &turned.state, undo(0), http(500, Value::Null)).state;
+        assert_eq!(record(&stalled, undo(0)).phase, Phase::Stalled);
+        assert_eq!(sends(&after(&plan, &stalled, undo(2), ok())), next, "{policy}");
+    }
+}

@@ -166,3 +166,14 @@ fn the_time_of_an_attempt_begins_with_its_wait() {
     assert_eq!((intent.not_before, intent.expires), (Some(at(7_200).monotonic), at(17_200).monotonic));
     assert_eq!((intent.timeout, intent.deadline), (Duration::from_secs(10), at(17_200).wall));
 }
+
+#[test]
+fn one_attempt_is_in_doubt_once_however_often_it_is_taken_over() {
+    let plan = order();
+    let answer = answered(&forward(&plan, 0), CallId::forward(0), http(429, Value::Null));
+    let mut state = land(&plan, &forward(&plan, 0), &[answer], at(200)).state;
+    for (holder, millis) in [("b", 5_000), ("c", 10_000), ("d", 15_000)] {
+        state = land(&by(&plan, holder, Tenure::Exclusive), &fresh(&state, millis), &[wished()], at(millis)).state;
+        assert_eq!((record(&state, CallId::forward(0)).attempts, record(&state, CallId::forward(0)).doubtful), (2, 1));
+    }
+}
