@@ -26,7 +26,14 @@ fn try_it() {
         let found = explore(scenario, states, 9);
         println!(
             "{}: {} states, {} transitions, depth {}, complete {:?}, checks {}, {:?}, {:?}, {:?}",
-            found.name, found.states, found.transitions, found.depth, found.complete, found.checks, found.anomalies, found.levels,
+            found.name,
+            found.states,
+            found.transitions,
+            found.depth,
+            found.complete,
+            found.checks,
+            found.anomalies,
+            found.levels,
             begun.elapsed()
         );
         if let Some(broken) = found.broken {

@@ -246,7 +246,9 @@ impl World {
         let fence = turn.state.stored.fence;
         let notes: Vec<String> = turn.notes.iter().map(ToString::to_string).collect();
         process.writing = Writing::Sent(Arc::new(Decided { turn, events, intents, known }));
-        self.tell(|world| format!("{} decides, and begins to write fence {fence}: {}", world.name(place), notes.join("; ")));
+        self.tell(|world| {
+            format!("{} decides, and begins to write fence {fence}: {}", world.name(place), notes.join("; "))
+        });
         Ok(())
     }
 

@@ -35,9 +35,8 @@ impl Ledger {
     pub fn sent(&mut self, place: usize, intent: &Intent) -> Result<(), Broken> {
         let entry = (place, intent.call, intent.fence);
         let index = self.unsent.iter().position(|stored| *stored == entry);
-        let index = index.ok_or_else(|| {
-            format!("I1: {} is sent by who did not store it, or a second time", words(intent))
-        })?;
+        let index =
+            index.ok_or_else(|| format!("I1: {} is sent by who did not store it, or a second time", words(intent)))?;
         self.unsent.remove(index);
         Ok(())
     }

@@ -92,8 +92,7 @@ pub enum Wish {
 }
 
 /// P1 to P5.
-pub const STRONG: Keeps =
-    Keeps { remembers: true, fences: true, null: Null::Accepted, bars: false, punctual: false };
+pub const STRONG: Keeps = Keeps { remembers: true, fences: true, null: Null::Accepted, bars: false, punctual: false };
 
 /// Everything but clocks and sizes.
 pub const USUAL: &[Kind] = &[Kind::Crash, Kind::Pause, Kind::Write, Kind::Net, Kind::Late, Kind::Error];

@@ -91,7 +91,9 @@ impl World {
             return Err("the model: nothing was written".to_owned());
         };
         let (version, fence) = (self.processes[place].version, decided.turn.state.stored.fence);
-        self.tell(|world| format!("the write of {} with fence {fence} reaches the store ({fate:?})", world.name(place)));
+        self.tell(|world| {
+            format!("the write of {} with fence {fence} reaches the store ({fate:?})", world.name(place))
+        });
         let fits = version == self.store.version;
         let word = match fate {
             Fate::Plain if fits => {

@@ -8,6 +8,7 @@
 //! The exit code is zero only if every piece that was asked for is there and good. A section that says no figure has
 //! failed: what did not run must not look like what passed.
 
+mod bench;
 mod bug;
 mod mutants;
 mod piece;

@@ -75,6 +75,14 @@ impl Bug {
         Ok(code.replacen(&self.find, &self.replace, 1))
     }
 
+    /// Whether the core alone is enough to try it.
+    pub(super) fn is_of_core(&self) -> bool {
+        let only_unit_tests = self.caught_by.keys().all(|target| target == "lib");
+        only_unit_tests
+            && self.file.starts_with("src/saga")
+            && self.caught_by.values().flatten().all(|test| test.starts_with("saga::"))
+    }
+
     /// What makes it this bug and no other.
     pub(super) fn identity(&self) -> String {
         format!("{self:?}")

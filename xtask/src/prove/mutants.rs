@@ -67,7 +67,7 @@ pub(super) fn run(context: &Context<'_>, table: &mut Table) -> Done {
     let (mut sum, mut done) = (Piece::default(), 0);
     let mut tree = None;
     for shard in &shards {
-        let known = context.shelf.find(SECTION, &shard.name(), &context.sources.digest)?;
+        let known = context.shelf.find(SECTION, &shard.name(), &context.sources.core)?;
         if known.is_none() && signals::interrupted() {
             break;
         }
@@ -93,7 +93,7 @@ pub(super) fn run(context: &Context<'_>, table: &mut Table) -> Done {
 
 /// A copy in which the unit tests of the core are compiled and pass.
 fn prepare(context: &Context<'_>) -> Result<Tree, Box<dyn std::error::Error>> {
-    let tree = Tree::of(context.sources)?;
+    let tree = Tree::core(context.sources)?;
     println!("the unit tests of the core on the code as it is");
     let mut cargo = tree.cargo("test");
     cargo.args(["--locked", "--quiet", "--package", "saga-operator", "--profile", "mutants", "--lib", "saga::"]);
@@ -136,7 +136,7 @@ fn attempt(context: &Context<'_>, tree: &Tree, shard: Shard) -> Result<Option<Pi
         return Err(MutantsError::Failed(ended.status.to_string()).into());
     }
     let outcomes = files::read(&output.join("mutants.out/outcomes.json"))?;
-    let piece = Piece { sources: context.sources.digest.clone(), ..read(&outcomes)? };
+    let piece = Piece { sources: context.sources.core.clone(), ..read(&outcomes)? };
     context.shelf.keep(SECTION, &shard.name(), &piece)?;
     Ok(Some(piece))
 }

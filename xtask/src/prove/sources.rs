@@ -1,5 +1,6 @@
 //! The sources that a proof is about, and copies of them that may be edited.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -17,6 +18,8 @@ pub(super) struct Sources {
     files: Vec<PathBuf>,
     /// Of what tests see.
     pub(super) digest: String,
+    /// Of what the unit tests of the core see.
+    pub(super) core: String,
 }
 
 /// The sources could not be read.
@@ -34,39 +37,57 @@ impl Sources {
     /// As they lie in the work tree.
     pub(super) fn read() -> Result<Self, SourcesError> {
         let files = listed()?;
-        let mut hash = Sha256::new();
+        let (mut all, mut core) = (Sha256::new(), Sha256::new());
         for path in files.iter().filter(|path| is_seen(path)) {
             let content = files::read_bytes(&paths::workspace().join(path))?;
             for part in [path.to_string_lossy().as_bytes(), &content] {
-                hash.update((part.len() as u64).to_be_bytes());
-                hash.update(part);
+                let length = (part.len() as u64).to_be_bytes();
+                all.update(length);
+                all.update(part);
+                if is_seen_by_core(path) {
+                    core.update(length);
+                    core.update(part);
+                }
             }
         }
-        let digest = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { files, digest })
+        Ok(Self { files, digest: hex(all), core: hex(core) })
     }
 
-    /// The digest of these sources together with something else.
-    pub(super) fn digest_with(&self, more: &str) -> String {
-        let hash = Sha256::new().chain_update(&self.digest).chain_update(more).finalize();
-        hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    /// Makes `tree` a copy. Files that are the same already keep their times, so that cargo compiles only what changed.
-    pub(super) fn copy_to(&self, tree: &Path) -> Result<(), SourcesError> {
+    /// Makes `tree` a copy of what `choose` makes of each file. Files that are the same already keep their times, so that
+    /// cargo compiles only what changed.
+    pub(super) fn copy_to(
+        &self,
+        tree: &Path,
+        choose: impl Fn(&Path, Vec<u8>) -> Option<Vec<u8>>,
+    ) -> Result<(), SourcesError> {
+        let mut kept = BTreeSet::new();
         for path in &self.files {
-            let (from, to) = (files::read_bytes(&paths::workspace().join(path))?, tree.join(path));
-            if !to.is_file() || files::read_bytes(&to)? != from {
-                files::write_bytes(&to, &from)?;
+            let to = tree.join(path);
+            let Some(content) = choose(path, files::read_bytes(&paths::workspace().join(path))?) else { continue };
+            if !to.is_file() || files::read_bytes(&to)? != content {
+                files::write_bytes(&to, &content)?;
             }
+            kept.insert(to);
         }
-        for path in files::below(tree, &["target", "mutants.out", "mutants.out.old"])? {
-            if path.strip_prefix(tree).is_ok_and(|path| !self.files.iter().any(|file| file == path)) {
-                files::remove_file(&path)?;
-            }
+        for path in files::below(tree, &["target"])?.iter().filter(|path| !kept.contains(*path)) {
+            files::remove_file(path)?;
         }
         Ok(())
     }
+}
+
+/// The digest of a text.
+pub(super) fn digest(text: &str) -> String {
+    hex(Sha256::new().chain_update(text))
+}
+
+fn hex(hash: Sha256) -> String {
+    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn is_seen_by_core(path: &Path) -> bool {
+    let of_core = ["src/api", "src/expr", "src/saga"].iter().any(|module| path.starts_with(module));
+    of_core || path.starts_with(".cargo") || !path.to_string_lossy().contains('/')
 }
 
 fn is_seen(path: &Path) -> bool {
@@ -99,6 +120,8 @@ mod tests {
     fn what_only_people_read_does_not_make_a_proof_old() {
         let seen = |path: &str| is_seen(Path::new(path));
         assert!(seen("src/saga/turn.rs") && seen("Cargo.lock") && seen("tests/docs.rs"));
+        let core = |path: &str| is_seen_by_core(Path::new(path));
+        assert!(core("src/saga/turn.rs") && core("Cargo.lock") && !core("src/engine/mod.rs") && !core("tests/docs.rs"));
         assert!(!seen("README.md") && !seen("docs/proof.md") && !seen("seeded/a.yaml"));
     }
 }
