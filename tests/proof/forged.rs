@@ -21,7 +21,7 @@ pub(crate) const FORGERIES: [Forgery; 19] = [
         evidence.wire[0].asked = evidence.api[0].asked;
     }),
     ("a process sends what another one stored", "I1", |evidence| {
-        evidence.replaced = Some(evidence.wire[0].asked.checked_sub(Duration::from_nanos(1)).expect("a time"));
+        evidence.replaced = vec![evidence.wire[0].asked.checked_sub(Duration::from_nanos(1)).expect("a time")];
     }),
     ("an outcome changes", "I2", |evidence| last(evidence)["steps"][0]["state"] = json!("Failed")),
     ("an undone step is to be undone again", "I2", |evidence| {

@@ -14,6 +14,7 @@ mod participant;
 mod promises;
 mod properties;
 mod requests;
+mod roles;
 mod seeded;
 mod table;
 mod units;
