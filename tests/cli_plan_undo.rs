@@ -337,7 +337,7 @@ fn what_cannot_be_told_is_an_error_that_says_what_to_add() {
     second["metadata"]["name"] = json!("order-2");
     let secret = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}});
     for (manifests, words) in [
-        (list(&[run.clone()]), "kubectl get controllerrevision order-"),
+        (run.clone(), "kubectl get controllerrevision order-"),
         (list(&[run.clone(), definition(&other)]), "says something else"),
         (list(&[bare, definition(&spec)]), "get sagarun order-1 -o yaml"),
         (list(&[definition(&spec)]), "failed to find a SagaRun"),

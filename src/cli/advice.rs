@@ -47,12 +47,12 @@ fn stalls(run: &Identity, stored: &Stored) -> String {
         let key = IdempotencyKey::new(&run.uid, step, call.direction, record.key_suffix);
         let (reason, message) = (record.reason.map_or("Stalled", Reason::as_str), record.message.as_deref());
         let doubt = match record.doubtful {
-            0 => "none may have taken effect".to_owned(),
-            doubtful => format!("{doubtful} may have taken effect"),
+            0 => "none of them may have taken effect".to_owned(),
+            doubtful => format!("{doubtful} of them may have taken effect"),
         };
         let _ = write!(
             text,
-            "\n  {step} ({}) is stalled: {reason}: {}\n    {} attempts under the key \"{}\"; of those without an answer, {doubt}",
+            "\n  {step} ({}) is stalled: {reason}: {}\n    {} attempts under the key \"{}\"; {doubt}",
             call.direction.field(),
             message.unwrap_or_default(),
             record.attempts,

@@ -39,7 +39,7 @@ async fn the_advice_is_an_entry_that_ends_the_stall() {
     for words in [
         "order-1: it needs a person\n  reserve (compensation) is stalled: CompensationExhausted: ",
         "2 attempts under the key \"",
-        "/reserve/compensate\"; of those without an answer, none may have taken effect",
+        "/reserve/compensate\"; none of them may have taken effect",
         "docs/interventions.md",
     ] {
         assert!(said.err.contains(words), "{words}: {}", said.err);
