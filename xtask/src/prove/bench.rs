@@ -115,7 +115,7 @@ impl Bench {
 
     fn cargo(&self) -> Command {
         let mut cargo = self.0.cargo("test");
-        cargo.args(["--locked", "--package", "saga-operator", "--profile", "mutants"]);
+        cargo.args(["--locked", "--package", "saga-operator"]);
         cargo
     }
 }
