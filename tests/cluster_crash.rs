@@ -133,7 +133,7 @@ async fn killed_twice(story: Story) {
     let met: Vec<_> = futures::stream::iter(plays).buffer_unordered(usize::MAX).collect().await;
     let count = met.iter().sum::<usize>();
     assert!(count > met.len() / 2, "{}: only {count} of {} were killed twice", story.name, met.len());
-    report("double kill", count, story.name);
+    report("crash", count, &format!("{}, killed twice", story.name));
 }
 
 #[tokio::test(flavor = "multi_thread")]
