@@ -1,162 +1,142 @@
-//! The operator is killed (`kill -9`) at every write that it stores, and while calls are on the wire: whoever comes next
-//! ends the run as it should end, and each effect is there once.
+//! The operator is killed (`kill -9`) before and after every write of the API server, and before and after every request of
+//! a participant: whoever comes next ends the run as it should end, each effect is there once, and no promise is broken on
+//! the way.
+//!
+//! By default a spread of a third of all points is tried; with `SAGA_PROVE=1` all of them. Each test prints how many.
+//! `docs/faults.md` says which test stands for which fault.
 
 mod common;
+mod proof;
 
-use std::sync::{Arc, Mutex};
-
-use common::ledger::account;
-use common::operator::Operator;
-use common::proxy::{Proxy, Seen, Stage, Verdict};
-use common::shop::{Shop, checkout, definition, good_order, hasty, stands, undeliverable_order};
+use common::proxy::Stage;
 use futures::StreamExt as _;
-use saga_operator::cli::participants::{Fault, FaultMode};
+use proof::forged::{FORGERIES, Forgery, OF_A_DIAMOND, OF_A_TRIP};
+use proof::play::{Deed, Played, play, play_twice};
+use proof::point::{DEFINITION, EVENT, Point, RUN, points};
+use proof::story::{
+    DIAMOND, DIAMOND_UNDONE, SEQUENCE, SEQUENCE_POLLED, SEQUENCE_POLLED_UNDONE, SEQUENCE_UNDONE, Story, TRIP,
+    TRIP_CANCELLED,
+};
+use proof::sweep::{report, spread, sweep};
 use serde_json::Value;
-use tokio::sync::Semaphore;
 
-/// Worlds side by side: each has an operator and participants of its own.
-const SIDE_BY_SIDE: usize = 8;
-static ROOM: Semaphore = Semaphore::const_new(SIDE_BY_SIDE);
-
-const STAGES: [Stage; 3] = [Stage::Asked, Stage::Answered, Stage::Passed];
-
-/// How a saga ends, whatever happens to the operator.
-#[derive(Clone)]
-struct Story {
-    order: Value,
-    end: &'static str,
-    standing: &'static [&'static str],
+/// All points of a story. Of the definition's writes those before the run begins: later ones count runs for people, and
+/// whether there is one depends on who was first.
+fn all_points(reference: &Played) -> Vec<Point> {
+    let begin = reference.places.iter().position(|(label, _)| label == RUN).expect("writes");
+    let counts = |place: usize, label: &str| label != DEFINITION || place < begin;
+    let places = reference.places.iter().enumerate().filter(|(place, (label, _))| counts(*place, label));
+    let places: Vec<_> = places.map(|(_, place)| place.clone()).collect();
+    points(&places)
 }
 
-fn forward() -> Story {
-    Story { order: good_order(), end: "Succeeded", standing: &["reserve", "charge", "ship"] }
+#[tokio::test(flavor = "multi_thread")]
+async fn the_judge_finds_every_kind_of_breach() {
+    let point = Point { label: "forward reserve".to_owned(), nth: 0, stage: Stage::Answered };
+    let played = play(&SEQUENCE_UNDONE, Some((&point, Deed::Kill))).await;
+    assert!(played.met);
+    each_is_found(&FORGERIES, &played);
+    each_is_found(&OF_A_DIAMOND, &play(&DIAMOND, None).await);
+    each_is_found(&OF_A_TRIP, &play(&TRIP, None).await);
 }
 
-fn compensating() -> Story {
-    Story { order: undeliverable_order(), end: "Compensated", standing: &[] }
-}
-
-/// When the operator is killed.
-#[derive(Clone, Copy, Debug)]
-enum Point {
-    Never,
-    /// At the n-th write on the run, from 0.
-    Run(usize, Stage),
-    /// At the n-th write on the definition and its revisions.
-    Definition(usize, Stage),
-    /// When a service has taken effect and does not answer.
-    Wire(&'static str, &'static str),
-}
-
-fn is_definition_write(seen: &Seen) -> bool {
-    seen.is_write() && (seen.path.contains("/sagadefinitions/") || seen.path.contains("/controllerrevisions"))
-}
-
-/// Plays the story with an operator that is killed at `point`, and another after it. Returns the requests of the first.
-async fn play(story: &Story, point: Point) -> Vec<Seen> {
-    let _room = ROOM.acquire().await.expect("open");
-    let shop = Shop::open("crash").await;
-    let proxy = shop.proxy().await;
-    let first = shop.operator_through(&proxy);
-    match point {
-        Point::Never => {}
-        Point::Run(write, stage) => kill_at(&proxy, &first, Seen::is_run_write, write, stage),
-        Point::Definition(write, stage) => kill_at(&proxy, &first, is_definition_write, write, stage),
-        Point::Wire(service, direction) => {
-            let fault = Fault { times: Some(1), direction: Some(direction.to_owned()), ..Fault::new(FaultMode::Hang) };
-            shop.services.faults().set(service, fault);
-        }
+fn each_is_found(forgeries: &[Forgery], played: &Played) {
+    for (what, named, forge) in forgeries {
+        let mut forged = played.evidence.clone();
+        forge(&mut forged);
+        let found = forged.violations();
+        assert!(found.iter().any(|found| found.contains(named)), "{what}: {found:?}\n{}", forged.told());
     }
-    shop.create(&definition("checkout", hasty(checkout(&shop.services.base_url())))).await;
-    if !matches!(point, Point::Definition(..)) {
-        shop.ready("checkout").await;
-    }
-    shop.start("order", "checkout", story.order.clone()).await;
-    let second = match point {
-        Point::Never => None,
-        Point::Run(..) | Point::Definition(..) => {
-            first.gone().await;
-            let left = shop.runs.get("order").await.expect("there");
-            let account = account(&shop, &left);
-            assert!(account.ahead_of(&left).is_empty(), "{point:?}: {:#?}\n{:#?}", left.status, account.entries);
-            Some(shop.operator())
-        }
-        Point::Wire(..) => {
-            shop.seen("a call hangs", |entry| entry.fault == Some(FaultMode::Hang)).await;
-            first.kill().await;
-            Some(shop.operator())
-        }
+}
+
+/// Kills at every point of a story.
+async fn killed_everywhere(story: Story, writes: usize) {
+    let reference = play(&story, None).await;
+    assert_eq!(reference.writes, writes, "{}", reference.evidence.told());
+    let points = spread(&story, all_points(&reference));
+    let kills: Vec<_> = points.into_iter().map(|point| (point, Deed::Kill)).collect();
+    sweep(&story, &reference, "crash", &kills).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_anywhere_a_sequence_still_takes_effect_once() {
+    killed_everywhere(SEQUENCE, 7).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_anywhere_a_failed_sequence_is_still_undone() {
+    killed_everywhere(SEQUENCE_UNDONE, 10).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_anywhere_a_diamond_still_takes_effect_once() {
+    killed_everywhere(DIAMOND, 8).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_anywhere_a_diamond_whose_pivot_is_refused_is_still_undone() {
+    killed_everywhere(DIAMOND_UNDONE, 10).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_anywhere_what_was_tried_is_still_confirmed_once() {
+    killed_everywhere(TRIP, 9).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_anywhere_what_was_tried_is_still_cancelled() {
+    killed_everywhere(TRIP_CANCELLED, 8).await;
+}
+
+/// Kills at every point of a story at which a step is under way: its request, what is stored of it, and the first polls. The
+/// others are the same as without polls, and a located call is taken over only after a minute.
+async fn killed_everywhere_while_polled(story: Story, step: &str) {
+    let reference = play(&story, None).await;
+    let (call, poll) = (format!("forward {step}"), format!("poll of forward {step}"));
+    let polls = reference.places.iter().filter(|(label, _)| *label == poll).count();
+    assert!(polls >= 2, "{}", reference.evidence.told());
+    let open = |write: usize| {
+        let calls = |state: &Value| state["status"]["journal"]["inFlight"].to_string().contains(step);
+        // The state before the write and the one after it; the first one is the creation.
+        reference.evidence.states[write..=write + 1].iter().any(calls)
     };
-    let run = shop.ended("order").await;
-    assert_eq!(stands(&run), story.end, "killed at {point:?}");
-    account(&shop, &run).check(&run, story.standing);
-    drop((first, second));
-    shop.close().await;
-    proxy.seen()
+    let counts = |(label, nth): &&(String, usize)| {
+        (label == RUN && open(*nth)) || *label == call || (*label == poll && *nth < 2)
+    };
+    let places: Vec<_> = reference.places.iter().filter(counts).cloned().collect();
+    let kills = spread(&story, points(&places)).into_iter().map(|point| (point, Deed::Kill));
+    sweep(&story, &reference, "crash", &kills.collect::<Vec<_>>()).await;
 }
 
-/// Kills the operator when its n-th write of a kind is at this stage.
-fn kill_at(proxy: &Proxy, operator: &Operator, kind: fn(&Seen) -> bool, write: usize, stage: Stage) {
-    let (victim, writes) = (operator.victim(), Mutex::new(Vec::new()));
-    proxy.hook(move |seen, now| {
-        let mut writes = writes.lock().expect("not poisoned");
-        if kind(seen) && now == Stage::Asked {
-            writes.push(seen.number);
-        }
-        if now == stage && writes.iter().position(|number| *number == seen.number) == Some(write) {
-            victim.kill();
-            return Verdict::Drop;
-        }
-        Verdict::Pass
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_anywhere_while_a_step_is_polled_it_is_polled_on() {
+    let [succeeds, undone] = [SEQUENCE_POLLED, SEQUENCE_POLLED_UNDONE];
+    tokio::join!(killed_everywhere_while_polled(succeeds, "ship"), killed_everywhere_while_polled(undone, "ship"));
+}
+
+/// Kills at each point of a story, and then the next operator. Second points are the first writes of its life, one for each
+/// first point in turn: all pairs are for the simulation.
+async fn killed_twice(story: Story) {
+    let reference = play(&story, None).await;
+    let of_run = |(label, _): &&(String, usize)| label != DEFINITION && label != EVENT;
+    let places: Vec<_> = reference.places.iter().filter(of_run).cloned().collect();
+    let second = points(&[0, 1, 2].map(|nth| (RUN.to_owned(), nth)));
+    let pairs = points(&places).into_iter().enumerate();
+    let pairs: Vec<_> = pairs.map(|(place, first)| [first, second[place % second.len()].clone()]).collect();
+    let reference = &reference;
+    // A ninth by default: each takes twice the time.
+    let plays = spread(&story, spread(&story, pairs)).into_iter().map(|pair| async move {
+        let played = play_twice(&story, &pair).await;
+        assert_eq!(played.left, reference.left, "{}", played.evidence.told());
+        usize::from(played.met)
     });
-}
-
-/// Plays a story once for each point, side by side.
-async fn play_all(story: Story, points: Vec<Point>) {
-    let story = Arc::new(story);
-    let worlds = points.into_iter().map(|point| {
-        let story = story.clone();
-        async move { play(&story, point).await }
-    });
-    let _played: Vec<_> = futures::stream::iter(worlds).buffer_unordered(SIDE_BY_SIDE).collect().await;
-}
-
-/// Every write of a story before its answer, between answer and operator, and after it.
-async fn killed_at_every_write(story: Story, at_least: usize) {
-    let seen = play(&story, Point::Never).await;
-    let writes = seen.iter().filter(|seen| seen.is_run_write()).count();
-    assert!(writes >= at_least, "only {writes} writes were seen: {seen:#?}");
-    play_all(story, (0..writes).flat_map(|write| STAGES.map(|stage| Point::Run(write, stage))).collect()).await;
+    let met: Vec<_> = futures::stream::iter(plays).buffer_unordered(usize::MAX).collect().await;
+    let count = met.iter().sum::<usize>();
+    assert!(count > met.len() / 2, "{}: only {count} of {} were killed twice", story.name, met.len());
+    report("double kill", count, story.name);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_at_any_write_a_saga_still_takes_effect_once() {
-    killed_at_every_write(forward(), 6).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_at_any_write_a_failed_saga_is_still_undone() {
-    killed_at_every_write(compensating(), 8).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_at_any_write_on_a_definition_its_runs_still_start() {
-    let seen = play(&forward(), Point::Never).await;
-    let writes = seen.iter().take_while(|seen| !seen.is_run_write()).filter(|seen| is_definition_write(seen)).count();
-    assert!(writes >= 3, "finalizer, revision and status, but only {writes} writes were seen: {seen:#?}");
-    // Later ones count runs for people; whether there is one depends on who was first.
-    let points = (0..3).flat_map(|write| STAGES.map(|stage| Point::Definition(write, stage)));
-    play_all(forward(), points.collect()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_with_a_call_on_the_wire_the_saga_repeats_it_under_the_same_key() {
-    let points = ["inventory", "payment", "shipping"].map(|service| Point::Wire(service, "forward"));
-    play_all(forward(), points.into()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_with_a_compensation_on_the_wire_the_saga_is_still_undone() {
-    let points = ["inventory", "payment"].map(|service| Point::Wire(service, "compensate"));
-    play_all(compensating(), points.into()).await;
+async fn killed_twice_a_saga_ends_as_undisturbed() {
+    tokio::join!(killed_twice(SEQUENCE_UNDONE), killed_twice(DIAMOND_UNDONE), killed_twice(TRIP));
 }

@@ -116,7 +116,7 @@ fn spans_of_time_are_integers_with_their_unit_in_the_name() {
 #[test]
 fn points_in_time_are_date_times_whose_name_ends_in_time() {
     assert_none(|node| {
-        let named = node.name.as_deref().is_some_and(|name| name.ends_with("Time"));
+        let named = node.name.as_deref().is_some_and(|name| name == "time" || name.ends_with("Time"));
         let formatted = node.schema["format"] == "date-time";
         named != formatted
     });
@@ -163,7 +163,9 @@ fn every_integer_has_a_format_and_bounds_within_it() {
             _ => return true,
         };
         let bounds = [&node.schema["minimum"], &node.schema["maximum"]].map(|bound| bound.as_f64());
-        !matches!(bounds, [Some(minimum), Some(maximum)] if -1.0 <= minimum && minimum < maximum && maximum <= limit)
+        // An order, not an amount.
+        let least = if node.name.as_deref() == Some("priority") { f64::from(i32::MIN) } else { -1.0 };
+        !matches!(bounds, [Some(minimum), Some(maximum)] if least <= minimum && minimum < maximum && maximum <= limit)
     });
 }
 
@@ -185,7 +187,9 @@ fn there_are_no_maps_and_free_form_json_only_where_users_own_the_shape() {
         "SagaDefinition.spec.inputSchema",
         "SagaDefinition.spec.steps[].action.http.body",
         "SagaDefinition.spec.steps[].compensation.http.body",
+        "SagaDefinition.spec.steps[].confirm.http.body",
         "SagaRun.spec.input",
+        "SagaRun.status.outputs",
         "SagaRun.status.steps[].outputs",
     ];
     assert_eq!(free, users_own.map(String::from).into());
@@ -301,11 +305,16 @@ fn the_defaults_are_these() {
         .into_iter()
         .filter(|node| node.has("default") && node.is_in("spec"))
         .map(|node| {
-            // The two calls of a step are alike.
-            (node.path.replace(".compensation.", ".action."), node.schema["default"].to_string())
+            // The calls of a step are alike.
+            let path = node.path.replace(".compensation.", ".action.").replace(".confirm.", ".action.");
+            (path, node.schema["default"].to_string())
         })
         .collect();
     let expected = [
+        ("SagaDefinition.spec.compensationPolicy.onExhausted", "\"Halt\""),
+        ("SagaDefinition.spec.compensationPolicy.order", "\"Reverse\""),
+        ("SagaDefinition.spec.steps[].action.polling.intervalSeconds", "2"),
+        ("SagaDefinition.spec.steps[].action.polling.timeoutSeconds", "3600"),
         ("SagaDefinition.spec.steps[].action.http.method", "\"POST\""),
         ("SagaDefinition.spec.steps[].action.http.timeoutSeconds", "10"),
         ("SagaDefinition.spec.steps[].action.retryPolicy.backoffMultiplier", "2"),
@@ -331,7 +340,7 @@ fn secrets_are_named_and_never_contained() {
         .into_iter()
         .filter(|node| node.name.as_deref().is_some_and(|name| name.to_lowercase().contains("secret")))
         .collect();
-    assert_eq!(mentions.len(), 2, "one for the action and one for the compensation");
+    assert_eq!(mentions.len(), 3, "one for each of the action, the compensation and the confirm");
     for node in mentions {
         assert_eq!(node.name.as_deref(), Some("secretKeyRef"));
         let fields: Vec<_> =
@@ -347,7 +356,7 @@ fn every_rule_says_what_must_be_and_files_the_error_under_a_reason_that_shows_it
         for rule in node.schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
             count += 1;
             let message = rule["message"].as_str().unwrap_or_default();
-            let grammar = ["must ", "must not ", "may not be specified when "];
+            let grammar = ["must ", "must not ", "may not be specified when ", "may not be specified unless "];
             assert!(grammar.iter().any(|begin| message.starts_with(begin)), "{}: {message}", node.path);
             let reason = rule["reason"].as_str().unwrap_or_default();
             // FieldValueDuplicate hides the message.

@@ -6,9 +6,10 @@ mod engine;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use engine::participant::Part;
-use engine::world::{World, definition, definition_named};
-use saga_operator::api::run::Direction;
+use engine::services::Part;
+use engine::shape::{definition, definition_named};
+use engine::world::World;
+use saga_operator::api::run::{Direction, Intervention, InterventionAction};
 use saga_operator::journal::memory::Fault;
 use saga_operator::saga::{End, Occasion, Stored};
 
@@ -118,7 +119,7 @@ async fn a_revision_pinned_in_vain_is_replaced_before_anything_is_sent() {
     tokio::time::sleep(seconds(20)).await;
     assert_eq!(world.services.calls("a"), [], "the revision does not stay");
     assert!(world.hooks.count("persist") < 12, "{} writes", world.hooks.count("persist"));
-    *world.book.current.lock().unwrap() = definition_named("order-2", 1, 10, 4, 1000);
+    world.book.change(definition_named("order-2", 1, 10, 4, 1000));
     assert!(world.settle(seconds(30)).await);
     let stored = stored(&world, "a");
     assert_eq!((stored.revision.as_deref(), stored.end), (Some("order-2"), Some(End::Succeeded)));
@@ -180,6 +181,29 @@ async fn a_run_that_went_unseen_is_forgotten_and_what_is_gone_stays_gone() {
     tokio::time::sleep(seconds(1)).await;
     assert!(world.processes[0].fleet.is_empty());
     world.crash(0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_decision_judged_after_the_end_is_not_judged_again_for_an_old_reading() {
+    let world = world(1, &[], &[]);
+    assert!(world.settle(seconds(10)).await);
+    tokio::time::sleep(seconds(1)).await;
+    world.processes[0].watches.store(false, Ordering::Relaxed);
+    world.wish("a", 5);
+    let old = world.store.get("a").unwrap();
+    world.ask("a", |wishes| {
+        let (id, step, by) = ("i1".to_owned(), "s0".to_owned(), "ops".to_owned());
+        let (direction, action) = (Direction::Forward, InterventionAction::Retry);
+        let reason = "too late".to_owned();
+        wishes.interventions.push(Intervention { id, step, direction, action, reason, requested_by: by });
+    });
+    world.processes[0].fleet.offer(world.store.get("a").unwrap());
+    tokio::time::sleep(seconds(1)).await;
+    let judged = stored(&world, "a").judged;
+    assert_eq!(judged.len(), 1);
+    world.processes[0].fleet.offer(old);
+    tokio::time::sleep(seconds(1)).await;
+    assert_eq!(stored(&world, "a").judged, judged, "the write of another was taken for its own");
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,7 +16,7 @@ fn definition() -> SagaDefinitionSpec {
     let step = Step {
         name: "reserve".to_owned(),
         action: call("http://stock.example/reservations"),
-        compensation: Some(call("http://stock.example/cancellations")),
+        compensation: Some(call("http://stock.example/cancellations").into()),
         ..Step::default()
     };
     SagaDefinitionSpec { steps: vec![step], ..SagaDefinitionSpec::default() }
@@ -29,7 +29,7 @@ fn spec(definition: &str) -> SagaRunSpec {
 /// A decision made from what was read.
 fn next(read: &Loaded) -> Draft {
     let stored = Stored { fence: read.stored.fence.next(), holder: Some(Holder::new("me")), ..read.stored.clone() };
-    Draft { run: read.run.clone(), version: read.version.clone(), stored, intents: Vec::new() }
+    Draft { run: read.run.clone(), version: read.version.clone(), stored, intents: Vec::new(), polls: Vec::new() }
 }
 
 async fn persist(journal: &LocalJournal, read: &Loaded) -> Result<Landed, JournalError> {

@@ -37,7 +37,7 @@ fn lines(child: &mut Child) -> impl Iterator<Item = String> + use<> {
 
 fn next(read: &Loaded) -> Draft {
     let stored = Stored { fence: read.stored.fence.next(), holder: Some(Holder::new("me")), ..read.stored.clone() };
-    Draft { run: read.run.clone(), version: read.version.clone(), stored, intents: Vec::new() }
+    Draft { run: read.run.clone(), version: read.version.clone(), stored, intents: Vec::new(), polls: Vec::new() }
 }
 
 /// Persists and says so, until an error.

@@ -39,7 +39,8 @@ async fn drive(journal: LocalJournal, name: String) -> Vec<Duration> {
     let begin = Instant::now();
     while begin.elapsed() < LASTS {
         stored.fence = stored.fence.next();
-        let draft = Draft { run: run.run.clone(), version, stored: stored.clone(), intents: Vec::new() };
+        let draft =
+            Draft { run: run.run.clone(), version, stored: stored.clone(), intents: Vec::new(), polls: Vec::new() };
         let sent = Instant::now();
         version = journal.persist(draft).await.unwrap().version;
         times.push(sent.elapsed());

@@ -143,6 +143,145 @@ async fn a_reservation_can_be_confirmed_once_it_is_there() {
 }
 
 #[tokio::test]
+async fn a_charge_that_is_captured_is_final_and_is_not_refunded() {
+    let services = start().await;
+    let saga = Saga { services: &services, uid: "u1" };
+    saga.charge(1, 10).await;
+    let key = json!({ "key": "u1/pay/forward" });
+    let confirmed = saga.send("/payment/captures", "pay", "confirm", 2, key.clone()).await;
+    assert_eq!(confirmed, (200, json!({"id": "charge-1", "state": "confirmed"})));
+    assert_eq!(saga.send("/payment/captures", "pay", "confirm", 3, key).await, confirmed);
+    assert_eq!(saga.refund(4).await.0, 422);
+    assert_eq!(services.ledger().net_effects("u1")[0].state, EffectState::Confirmed);
+    let text = http(services.address(), "GET /ledger", "Accept: text/plain\r\n", "").await.1;
+    assert!(text.contains("there for good"), "{text}");
+
+    let other = Saga { services: &services, uid: "u2" };
+    other.charge(1, 10).await;
+    other.refund(2).await;
+    let key = json!({ "key": "u2/pay/forward" });
+    assert_eq!(other.send("/payment/captures", "pay", "confirm", 3, key).await.0, 422, "undone");
+    services.shutdown().await;
+}
+
+/// Calls of this direction take so long.
+fn long(services: &RunningServices, milliseconds: u64, direction: &str) {
+    let direction = Some(direction.to_owned());
+    let fault = Fault { milliseconds: Some(milliseconds), direction, ..Fault::new(FaultMode::Async) };
+    services.faults().set("payment", fault);
+}
+
+async fn look(services: &RunningServices, operation: &str) -> (u16, Value) {
+    let (status, body) = http(services.address(), &format!("GET /operations/{operation}"), "", "").await;
+    (status, serde_json::from_str(&body).unwrap())
+}
+
+async fn until_done(services: &RunningServices, operation: &str) -> Value {
+    loop {
+        match look(services, operation).await {
+            (202, _) => tokio::time::sleep(Duration::from_millis(5)).await,
+            (status, body) => {
+                assert_eq!(status, 200);
+                return body;
+            }
+        }
+    }
+}
+
+const HOUR: u64 = 3_600_000;
+
+#[tokio::test]
+async fn work_that_takes_long_is_accepted_once_and_asked_for_at_its_location() {
+    let services = start().await;
+    let saga = Saga { services: &services, uid: "u1" };
+    long(&services, HOUR, "forward");
+    let working = json!({"operation": "operation-1", "state": "working"});
+    assert_eq!(saga.charge(1, 10).await, (202, working.clone()));
+    // The same key again, and who asks: not done, and not begun twice.
+    assert_eq!(saga.charge(2, 10).await, (202, working.clone()));
+    assert_eq!(look(&services, "operation-1").await, (202, working));
+    assert_eq!(look(&services, "operation-7").await.0, 404);
+    assert_eq!(saga.net(), Vec::<String>::new());
+    // What is refused is refused at once.
+    assert_eq!(Saga { services: &services, uid: "u2" }.charge(1, 1001).await.0, 402);
+
+    let headers = "Idempotency-Key: \"k\"\r\n";
+    let mut stream = TcpStream::connect(services.address()).await.unwrap();
+    let request = format!(
+        "POST /payment/charges HTTP/1.1\r\nHost: demo\r\nConnection: close\r\nSaga-Direction: forward\r\n\
+                           Content-Length: 2\r\n{headers}\r\n{{}}"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let answer = answer.to_lowercase();
+    assert!(answer.contains("\r\nlocation: /operations/operation-6\r\n"), "{answer}");
+    assert!(answer.contains("\r\nretry-after: 1\r\n"), "{answer}");
+    services.shutdown().await;
+}
+
+#[tokio::test]
+async fn work_that_is_over_has_the_answer_of_its_call_and_one_effect() {
+    let services = start().await;
+    let saga = Saga { services: &services, uid: "u1" };
+    long(&services, 30, "forward");
+    assert_eq!(saga.charge(1, 10).await.0, 202);
+    let done = until_done(&services, "operation-1").await;
+    assert_eq!(done, json!({"id": "charge-1"}));
+    assert_eq!(saga.charge(2, 10).await, (201, done));
+    assert_eq!(saga.net(), ["charge-1"]);
+    assert_eq!(services.ledger().effects_of_key("u1/pay/forward")[0].times, 1);
+    let ends: Vec<_> = services.ledger().entries().into_iter().filter(|entry| entry.finish).collect();
+    assert_eq!((ends.len(), ends[0].change, ends[0].status), (1, Change::Done, 201));
+    // A compensation may take long, too.
+    long(&services, 30, "compensate");
+    assert_eq!(saga.refund(3).await.0, 202);
+    let number = services.ledger().entries().last().unwrap().number;
+    assert_eq!(
+        until_done(&services, &format!("operation-{number}")).await,
+        json!({"id": "charge-1", "state": "undone"})
+    );
+    assert_eq!(saga.refund(4).await.0, 200);
+    assert_eq!(saga.net(), Vec::<String>::new());
+    services.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_compensation_of_work_that_is_not_done_is_accepted_and_undoes_it_when_it_stands() {
+    let services = start().await;
+    let saga = Saga { services: &services, uid: "u1" };
+    long(&services, 60, "forward");
+    assert_eq!(saga.charge(1, 10).await.0, 202);
+    let accepted = saga.refund(2).await;
+    assert_eq!(accepted, (202, json!({"operation": "operation-2", "state": "working"})));
+    assert_eq!(saga.refund(3).await, accepted);
+    // A late forward call begins nothing: of an older decision it is refused, of a known key it is the same work.
+    assert_eq!(saga.charge(1, 10).await.1["operation"], "operation-1");
+    assert_eq!(until_done(&services, "operation-2").await, json!({"id": "charge-1", "state": "undone"}));
+    assert_eq!(saga.refund(4).await.0, 200);
+    assert_eq!(saga.net(), Vec::<String>::new());
+    let ends: Vec<_> = services.ledger().entries().into_iter().filter(|entry| entry.finish).collect();
+    assert_eq!(ends.iter().map(|entry| entry.change).collect::<Vec<_>>(), [Change::Done, Change::Undone]);
+    services.shutdown().await;
+}
+
+#[tokio::test]
+async fn accepted_work_survives_a_kill() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("ledger");
+    let services = DemoServices::with_ledger(file.clone()).start(ANY.parse().unwrap()).await.unwrap();
+    long(&services, 200, "forward");
+    assert_eq!(Saga { services: &services, uid: "u1" }.charge(3, 10).await.0, 202);
+    drop(services);
+    for _ in 0..2 {
+        let services = DemoServices::with_ledger(file.clone()).start(ANY.parse().unwrap()).await.unwrap();
+        assert_eq!(until_done(&services, "operation-1").await, json!({"id": "charge-1"}));
+        assert_eq!(services.ledger().effects_of_key("u1/pay/forward")[0].times, 1);
+        services.shutdown().await;
+    }
+}
+
+#[tokio::test]
 async fn faults_are_met_as_often_as_asked_and_taken_back() {
     let services = start().await;
     let address = services.address();

@@ -1,13 +1,13 @@
 //! A clock around calls.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use saga_operator::api::run::Direction;
 use saga_operator::journal::Persisted;
 use saga_operator::participant::Participant;
-use saga_operator::saga::{Answer, Intent};
+use saga_operator::saga::{Answer, Intent, Polling};
 
 /// Notes when a refusal arrived and when the first compensation of the same run left.
 pub(crate) struct Timed<P> {
@@ -46,5 +46,9 @@ impl<P: Participant> Participant for Timed<P> {
             refused.insert(uid, Instant::now());
         }
         answer
+    }
+
+    async fn poll(&self, polling: Arc<Persisted<Polling>>) -> Answer {
+        self.inner.poll(polling).await
     }
 }

@@ -77,7 +77,7 @@ pub(super) fn steps(schema: &mut Schema) {
         schema,
         json!({
             "rule": "self.exists(s, s.role == 'Pivot') || !self.exists(s, s.role == 'Retriable')",
-            "message": "must contain a step with `role` 'Pivot' when one is 'Retriable': it is what cannot be undone",
+            "message": "must contain a step with `role` 'Pivot' when one is 'Retriable'",
             "reason": Reason::Invalid.as_str(),
         }),
     );
@@ -85,15 +85,17 @@ pub(super) fn steps(schema: &mut Schema) {
         schema,
         json!({
             "rule": "self.all(i, s, !has(s.dependsOn) || s.dependsOn.all(x, self.exists(j, t, j < i && t.name == x)))",
-            "message": "must contain every step of a `dependsOn` earlier in the list",
+            "message": "must contain every step that a `dependsOn` names, and earlier than the step that names it",
             "reason": Reason::Invalid.as_str(),
         }),
     );
     add(
         schema,
         json!({
-            "rule": "self.exists(s, has(s.dependsOn)) || self.filter(s, s.role != 'ReadOnly')                     .map(s, s.role == 'Compensatable' ? 0 : s.role == 'Pivot' ? 1 : 2).isSorted()",
-            "message": "must be in the order 'Compensatable', 'Pivot', 'Retriable' by `role`, 'ReadOnly' anywhere",
+            "rule": "self.exists(s, has(s.dependsOn)) || self.filter(s, s.role != 'ReadOnly')\
+                     .map(s, s.role == 'Compensatable' ? 0 : s.role == 'Pivot' ? 1 : 2).isSorted()",
+            "message": "must be in the order 'Compensatable', 'Pivot', 'Retriable' by `role`, with 'ReadOnly' anywhere, \
+                        unless a step has `dependsOn`",
             "reason": Reason::Invalid.as_str(),
         }),
     );
@@ -198,7 +200,7 @@ pub(super) fn intervention(schema: &mut Schema) {
         schema,
         json!({
             "rule": "self.action != 'MarkFailed' || self.direction == 'Forward'",
-            "message": "may be 'MarkFailed' only when `direction` is 'Forward'",
+            "message": "must not be 'MarkFailed' unless `direction` is 'Forward'",
             "fieldPath": ".action",
             "reason": Reason::Invalid.as_str(),
         }),

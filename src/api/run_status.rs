@@ -71,7 +71,7 @@ pub struct InterventionStatus {
     /// id as in the spec.
     #[schemars(length(min = 1, max = 32))]
     pub id: String,
-    /// outcome: Applied or Refused; an Event says why it was refused.
+    /// outcome is Applied or Refused; an Event says why it was refused.
     pub outcome: InterventionOutcome,
     /// time of the judgement.
     #[schemars(with = "TimeSchema")]

@@ -5,8 +5,10 @@
 
 mod document;
 mod finding;
+mod functions;
 mod judge;
 mod narrow;
+mod repeated;
 mod rules;
 mod schema;
 

@@ -1,7 +1,6 @@
 //! The life of one run in the hands of this process: decide, wait, decide again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -14,9 +13,6 @@ use crate::engine::calls::Calls;
 use crate::journal::{Journal, JournalError, Loaded, Version};
 use crate::saga::{Event, Level, Note, Occasion, Owner, Plan, State, Unready};
 
-/// Runs taken up by this process so far, each with an empty memory.
-static INCARNATIONS: AtomicU64 = AtomicU64::new(1);
-
 /// How often a missing definition is looked for when nobody says that it is there.
 const LOOK_FOR_DEFINITION: Duration = Duration::from_secs(5);
 /// Between two looks for which nothing happened.
@@ -27,11 +23,12 @@ const LOOK_FOR_REVISION: Duration = Duration::from_secs(60);
 /// The newest reading of a run; `None`: it is gone.
 pub(super) type Inbox = watch::Receiver<Option<Loaded>>;
 
-/// Drives a run until it ended, or is gone, or cannot be helped by this process. `inbox` always holds the newest reading.
+/// Drives a run until it ended, or is gone, or cannot be helped by this process. `inbox` always holds the newest reading;
+/// `time`: how many runs this process took up by now, each with an empty memory of it.
 /// Comes back with the version that this process knew last: what is not newer is no news.
-pub(super) async fn drive<E: Ports>(engine: Arc<E>, mut inbox: Inbox) -> (Inbox, Option<Version>) {
+pub(super) async fn drive<E: Ports>(engine: Arc<E>, time: u64, mut inbox: Inbox) -> (Inbox, Option<Version>) {
     let Some(first) = inbox.borrow_and_update().clone() else { return (inbox, None) };
-    let mut run = Driven::new(engine, &first);
+    let mut run = Driven::new(engine, time, &first);
     let outcome = run.live(first, &mut inbox).await;
     match outcome {
         Ok(()) | Err(Stop::Gone) => {}
@@ -41,9 +38,9 @@ pub(super) async fn drive<E: Ports>(engine: Arc<E>, mut inbox: Inbox) -> (Inbox,
 }
 
 impl<E: Ports> Driven<E> {
-    fn new(engine: Arc<E>, first: &Loaded) -> Self {
+    fn new(engine: Arc<E>, time: u64, first: &Loaded) -> Self {
         let Owner { id, tenure } = &engine.engine().owner;
-        let owner = Owner { id: id.incarnation(INCARNATIONS.fetch_add(1, Ordering::Relaxed)), tenure: *tenure };
+        let owner = Owner { id: id.incarnation(time), tenure: *tenure };
         let plan = Plan {
             run: first.run.clone(),
             definition_name: first.spec.definition_ref.name.clone(),
@@ -111,6 +108,8 @@ impl<E: Ports> Driven<E> {
             return Ok(vec![Event::Tick]);
         }
         tokio::select! {
+            // In this order, and not in one by chance: the same happenings give the same decisions.
+            biased;
             event = self.calls.answer() => events.push(event),
             changed = inbox.changed() => {
                 let read = inbox.borrow_and_update().clone();

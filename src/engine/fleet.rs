@@ -1,7 +1,8 @@
 //! All runs of this process, each in a task of its own.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,25 +17,28 @@ use crate::saga::Identity;
 /// Before a run is taken up again whose task failed: what made it fail is probably still there.
 const AFTER_PANIC: Duration = Duration::from_secs(30);
 
-type Inboxes = Arc<Mutex<HashMap<String, watch::Sender<Option<Loaded>>>>>;
+type Inboxes = Arc<Mutex<BTreeMap<String, watch::Sender<Option<Loaded>>>>>;
 
-/// All runs of this process.
+/// All runs of this process. A process has one fleet: here it counts under which identity it takes a run up.
 pub struct Fleet<E> {
     engine: Arc<E>,
     inboxes: Inboxes,
     tasks: TaskTracker,
+    /// Runs taken up so far, each with an empty memory.
+    taken_up: Arc<AtomicU64>,
 }
 
 impl<E> Clone for Fleet<E> {
     fn clone(&self) -> Self {
-        Self { engine: self.engine.clone(), inboxes: self.inboxes.clone(), tasks: self.tasks.clone() }
+        let (inboxes, tasks, taken_up) = (self.inboxes.clone(), self.tasks.clone(), self.taken_up.clone());
+        Self { engine: self.engine.clone(), inboxes, tasks, taken_up }
     }
 }
 
 impl<E: Ports> Fleet<E> {
     /// Nobody drives anything yet.
     pub fn new(engine: Arc<E>) -> Self {
-        Self { engine, inboxes: Arc::default(), tasks: TaskTracker::new() }
+        Self { engine, inboxes: Arc::default(), tasks: TaskTracker::new(), taken_up: Arc::default() }
     }
 
     /// The ports.
@@ -63,7 +67,7 @@ impl<E: Ports> Fleet<E> {
                 let uid = place.key().clone();
                 let (sender, receiver) = watch::channel(Some(read));
                 place.insert(sender);
-                self.tasks.spawn(look_after(self.engine.clone(), self.inboxes.clone(), uid, receiver));
+                self.tasks.spawn(look_after(self.clone(), uid, receiver));
             }
         }
     }
@@ -101,16 +105,17 @@ impl<E: Ports> Fleet<E> {
 }
 
 /// Drives a run for as long as there is news of it.
-async fn look_after<E: Ports>(engine: Arc<E>, inboxes: Inboxes, uid: String, receiver: Inbox) {
+async fn look_after<E: Ports>(fleet: Fleet<E>, uid: String, receiver: Inbox) {
     let mut receiver = receiver;
     loop {
+        let time = fleet.taken_up.fetch_add(1, Ordering::Relaxed) + 1;
         // In a task of its own: a panic ends this run's task, not the process and not another run.
-        let next = match tokio::spawn(drive(engine.clone(), receiver)).await {
-            Ok((receiver, known)) => news(&inboxes, &uid, receiver, known.as_ref()),
+        let next = match tokio::spawn(drive(fleet.engine.clone(), time, receiver)).await {
+            Ok((receiver, known)) => news(&fleet.inboxes, &uid, receiver, known.as_ref()),
             Err(error) => {
                 tracing::error!(uid, %error, "the task of a run failed; the run is taken up again in a while");
                 tokio::time::sleep(AFTER_PANIC).await;
-                again(&inboxes, &uid)
+                again(&fleet.inboxes, &uid)
             }
         };
         match next {
@@ -143,7 +148,7 @@ fn again(inboxes: &Inboxes, uid: &str) -> Option<Inbox> {
     None
 }
 
-fn lock(inboxes: &Inboxes) -> MutexGuard<'_, HashMap<String, watch::Sender<Option<Loaded>>>> {
+fn lock(inboxes: &Inboxes) -> MutexGuard<'_, BTreeMap<String, watch::Sender<Option<Loaded>>>> {
     inboxes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

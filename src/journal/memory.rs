@@ -165,6 +165,16 @@ impl<F: Faults> MemoryJournal<F> {
         self.rows().get(uid).map(|row| row.history.clone()).unwrap_or_default()
     }
 
+    /// A look at what was stored of a run, write by write, without a copy.
+    pub fn with_history<T>(&self, uid: &str, look: impl FnOnce(&[Write]) -> T) -> T {
+        look(self.rows().get(uid).map_or(&[], |row| &row.history))
+    }
+
+    /// A look at a run as it is now, without a copy; `None`: it is gone.
+    pub fn with<T>(&self, uid: &str, look: impl FnOnce(Option<&Loaded>) -> T) -> T {
+        look(self.rows().get(uid).filter(|row| !row.gone).map(|row| &row.loaded))
+    }
+
     /// UIDs of all runs, those that are gone too.
     pub fn uids(&self) -> Vec<String> {
         self.rows().keys().cloned().collect()

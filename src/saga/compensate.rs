@@ -20,9 +20,10 @@ impl Turn<'_> {
             (0..definition.steps.len()).filter(|step| self.undo_is_due(definition, *step)).collect();
         due.sort_by_key(|step| Reverse(definition.steps.get(*step).map(|plan| plan.priority)));
         for step in due {
+            let begun = self.call(CallId::compensate(step)).is_some();
             let halted = match definition.policy.on_exhausted {
-                // While one compensation is stalled no other is begun.
-                OnExhausted::Halt => self.stored().stalled().is_some(),
+                // While one compensation is stalled no other is begun; one that a person asks for again was begun before.
+                OnExhausted::Halt => !begun && self.stored().stalled().is_some(),
                 OnExhausted::Continue => false,
             };
             if !halted && self.has_room() && !self.predecessor_may_act(step) {

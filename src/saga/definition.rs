@@ -329,7 +329,9 @@ impl Compiler<'_> {
             return Some(format!("refers to the step '{name}', which is not in `spec.steps`"));
         };
         if !view.ancestors.contains(index) && view.own != Some(index) {
-            return Some(format!("refers to the step '{name}', which is not done before this is evaluated"));
+            return Some(format!(
+                "refers to the step '{name}', which is not done before this is evaluated: only what the step depends on is"
+            ));
         }
         let output = reference.output.as_ref()?;
         let known = step.outputs.iter().any(|known| known.name == *output);

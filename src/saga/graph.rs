@@ -54,13 +54,15 @@ impl Graph {
     }
 }
 
-/// Every mistake in the order of the steps and the places of their roles.
+/// Every mistake in the order of the steps and, where that is right, in the places of their roles.
 pub(super) fn check(steps: &[Step]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (index, step) in steps.iter().enumerate() {
         check_names(steps, index, step, &mut problems);
     }
-    check_roles(steps, &mut problems);
+    if problems.is_empty() {
+        check_roles(steps, &mut problems);
+    }
     problems
 }
 
@@ -70,15 +72,30 @@ fn check_names(steps: &[Step], index: usize, step: &Step, problems: &mut Vec<Pro
         let found = steps.iter().position(|other| other.name == *name);
         let message = match found {
             None => format!("names the step '{name}', which is not in `spec.steps`"),
-            Some(found) if found == index => format!("names the step '{name}' itself"),
-            Some(found) if found > index => {
-                format!("names the step '{name}', which comes later in the list: put it before '{}'", step.name)
-            }
-            Some(_) if !seen.insert(name) => format!("names the step '{name}' twice"),
-            Some(_) => continue,
+            Some(_) if !seen.insert(name) => format!("names the step '{name}' twice: take one of them out"),
+            Some(found) if found == index => format!("names the step '{name}' itself: take it out"),
+            Some(found) if found < index => continue,
+            Some(found) if waits_for(steps, found, &step.name) => format!(
+                "names the step '{name}', which waits for '{}' itself, directly or through others: a cycle, of which \
+                 one name must go",
+                step.name
+            ),
+            Some(_) => format!("names the step '{name}', which comes later in the list: put it before '{}'", step.name),
         };
         problems.push(graph(format!("spec.steps[{index}].dependsOn[{place}]"), message));
     }
+}
+
+/// Whether the `dependsOn` of a step name another, directly or through others, wherever they stand in the list.
+fn waits_for(steps: &[Step], from: usize, wanted: &str) -> bool {
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
+    let mut open: Vec<&Step> = steps.get(from).into_iter().collect();
+    while let Some(step) = open.pop() {
+        for name in step.depends_on.iter().flatten().filter(|name| seen.insert(name)) {
+            open.extend(steps.iter().find(|other| other.name == *name));
+        }
+    }
+    seen.contains(wanted)
 }
 
 fn check_roles(steps: &[Step], problems: &mut Vec<Problem>) {
@@ -86,13 +103,20 @@ fn check_roles(steps: &[Step], problems: &mut Vec<Problem>) {
     let Some(pivot) = pivots.next() else {
         let retriable = steps.iter().enumerate().filter(|(_, step)| step.role == Role::Retriable);
         problems.extend(retriable.map(|(index, step)| {
-            let message = format!("is Retriable, and there is no Pivot that '{}' could come after", step.name);
+            let message = format!(
+                "is Retriable, and there is no Pivot that '{}' could come after: give a step `role: Pivot`, or use \
+                 Compensatable",
+                step.name
+            );
             graph(format!("spec.steps[{index}].role"), message)
         }));
         return;
     };
     problems.extend(pivots.map(|second| {
-        let message = format!("is Pivot, and so is '{}': there is one go/no-go", name(steps, pivot));
+        let message = format!(
+            "is Pivot, and so is '{}': a run has one go/no-go; use Compensatable before it, Retriable after it",
+            name(steps, pivot)
+        );
         graph(format!("spec.steps[{second}].role"), message)
     }));
     let order = Graph::new(steps);
@@ -102,8 +126,13 @@ fn check_roles(steps: &[Step], problems: &mut Vec<Problem>) {
         let message = match (role, before.contains(index), after.contains(index)) {
             (Role::Pivot, ..) => continue,
             (_, false, false) => format!(
-                "must say whether '{}' comes before or after the Pivot '{pivot}': nothing may run beside it",
-                step.name
+                "leaves '{}' beside the Pivot '{pivot}', where nothing may run: let {}, directly or through others",
+                step.name,
+                match role {
+                    Role::Compensatable => format!("'{pivot}' depend on it"),
+                    Role::Retriable => format!("it depend on '{pivot}'"),
+                    Role::ReadOnly | Role::Pivot => format!("it depend on '{pivot}', or '{pivot}' on it"),
+                }
             ),
             (Role::Compensatable, false, true) => {
                 format!("is Compensatable after the Pivot '{pivot}': nothing is undone there; use Retriable")
@@ -185,14 +214,38 @@ mod tests {
 
     #[test]
     fn names_that_cannot_be_waited_for_are_named() {
-        let list = [("a", C, Some(&["b", "a", "x"][..])), ("b", C, Some(&["a", "a"]))];
+        let list = [("a", C, Some(&["c", "a", "x"][..])), ("b", C, Some(&["a", "a"])), ("c", C, None)];
         assert_eq!(
             found(&list),
             [
-                "spec.steps[0].dependsOn[0]: names the step 'b', which comes later in the list: put it before 'a'",
-                "spec.steps[0].dependsOn[1]: names the step 'a' itself",
+                "spec.steps[0].dependsOn[0]: names the step 'c', which comes later in the list: put it before 'a'",
+                "spec.steps[0].dependsOn[1]: names the step 'a' itself: take it out",
                 "spec.steps[0].dependsOn[2]: names the step 'x', which is not in `spec.steps`",
-                "spec.steps[1].dependsOn[1]: names the step 'a' twice",
+                "spec.steps[1].dependsOn[1]: names the step 'a' twice: take one of them out",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_cycle_is_named_as_one_and_hides_what_follows_from_it() {
+        let list = [
+            ("a", C, Some(&["c"][..])),
+            ("b", C, Some(&["a"])),
+            ("c", C, Some(&["b"])),
+            ("p", P, Some(&["c"])),
+            ("d", C, Some(&["e", "f"])),
+            ("e", C, Some(&["f"])),
+            ("f", C, Some(&["f"])),
+        ];
+        assert_eq!(
+            found(&list),
+            [
+                "spec.steps[0].dependsOn[0]: names the step 'c', which waits for 'a' itself, directly or through \
+                 others: a cycle, of which one name must go",
+                "spec.steps[4].dependsOn[0]: names the step 'e', which comes later in the list: put it before 'd'",
+                "spec.steps[4].dependsOn[1]: names the step 'f', which comes later in the list: put it before 'd'",
+                "spec.steps[5].dependsOn[0]: names the step 'f', which comes later in the list: put it before 'e'",
+                "spec.steps[6].dependsOn[0]: names the step 'f' itself: take it out",
             ]
         );
     }
@@ -201,15 +254,30 @@ mod tests {
     fn roles_in_the_wrong_place_are_named() {
         assert_eq!(
             found(&[("a", C, None), ("r", R, None)]),
-            ["spec.steps[1].role: is Retriable, and there is no Pivot that 'r' could come after"]
+            ["spec.steps[1].role: is Retriable, and there is no Pivot that 'r' could come after: give a step \
+              `role: Pivot`, or use Compensatable"]
         );
         assert_eq!(
-            found(&[("r", R, None), ("p", P, None), ("c", C, None), ("q", P, None), ("o", O, Some(&[]))]),
+            found(&[
+                ("r", R, None),
+                ("p", P, None),
+                ("c", C, None),
+                ("q", P, None),
+                ("o", O, Some(&[])),
+                ("d", C, Some(&[])),
+                ("s", R, Some(&[])),
+            ]),
             [
-                "spec.steps[3].role: is Pivot, and so is 'p': there is one go/no-go",
+                "spec.steps[3].role: is Pivot, and so is 'p': a run has one go/no-go; use Compensatable before it, \
+                 Retriable after it",
                 "spec.steps[0].role: is Retriable before the Pivot 'p': the run may still fail there; use Compensatable",
                 "spec.steps[2].role: is Compensatable after the Pivot 'p': nothing is undone there; use Retriable",
-                "spec.steps[4].dependsOn: must say whether 'o' comes before or after the Pivot 'p': nothing may run beside it",
+                "spec.steps[4].dependsOn: leaves 'o' beside the Pivot 'p', where nothing may run: let it depend on \
+                 'p', or 'p' on it, directly or through others",
+                "spec.steps[5].dependsOn: leaves 'd' beside the Pivot 'p', where nothing may run: let 'p' depend on it, \
+                 directly or through others",
+                "spec.steps[6].dependsOn: leaves 's' beside the Pivot 'p', where nothing may run: let it depend on 'p', \
+                 directly or through others",
             ]
         );
     }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::problem::Problem;
 use crate::api::Reason;
-use crate::api::definition::{Call, Method, SagaDefinitionSpec, Step};
+use crate::api::definition::{Call, Method, Role, SagaDefinitionSpec, Step};
 use crate::api::run::Direction;
 use crate::expr::{self, Variables};
 
@@ -25,6 +25,8 @@ pub fn warnings(spec: &SagaDefinitionSpec) -> Vec<Problem> {
             if direction == Direction::Compensate {
                 own_output(&at, step, of_step, &mut found);
             }
+            one_attempt(&at, (direction, step.role), of_step, &mut found);
+            polling(&at, of_step, &mut found);
             call(&at, of_step, &mut found);
         }
     }
@@ -56,6 +58,34 @@ fn call(at: &str, call: &Call, found: &mut Vec<Problem>) {
         Method::Post | Method::Put | Method::Patch | Method::Delete => {}
     }
     document(&field, body, Place::Body, found);
+}
+
+/// A call that must succeed in the end, or whose outcome decides the run, and that is made once.
+fn one_attempt(at: &str, kind: (Direction, Role), call: &Call, found: &mut Vec<Problem>) {
+    if call.retry_policy.as_ref().and_then(|policy| policy.max_attempts) != Some(1) {
+        return;
+    }
+    let needed = match kind {
+        (Direction::Forward, Role::Compensatable | Role::ReadOnly) => return,
+        (Direction::Forward, Role::Pivot) => "an answer that gets lost leaves the Pivot in doubt",
+        (Direction::Forward, Role::Retriable) | (Direction::Compensate | Direction::Confirm, _) => {
+            "the call must succeed in the end, and one lost answer is enough to stall the run"
+        }
+    };
+    let message = format!("is 1: {needed}, and then a person is needed");
+    found.push(warning(&format!("{at}.retryPolicy.maxAttempts"), message));
+}
+
+/// Whoever waits longer than the time that there is never asks.
+fn polling(at: &str, call: &Call, found: &mut Vec<Problem>) {
+    let Some(polling) = call.polling else { return };
+    if polling.interval_seconds >= polling.timeout_seconds {
+        let message = format!(
+            "is {}, not less than `timeoutSeconds` ({}): the time is over before anybody asks",
+            polling.interval_seconds, polling.timeout_seconds
+        );
+        found.push(warning(&format!("{at}.polling.intervalSeconds"), message));
+    }
 }
 
 /// An output of the action is not there when nobody knows whether the action took effect, which is when a compensation
@@ -179,6 +209,35 @@ mod tests {
             fields(spec(&json!({"url": "http://a.b/"}), &needs)),
             [format!("{at}.url"), format!("{at}.headers[0].value"), format!("{at}.body")]
         );
+    }
+
+    #[test]
+    fn a_single_attempt_is_named_where_a_lost_answer_needs_a_person() {
+        let call = json!({"http": {"url": "http://a.b/"}, "retryPolicy": {"maxAttempts": 1}});
+        let twice = json!({"http": {"url": "http://a.b/"}, "retryPolicy": {"maxAttempts": 2}});
+        let steps = json!([
+            {"name": "a", "action": call, "compensation": call, "confirm": call},
+            {"name": "b", "action": twice, "compensation": twice, "confirm": twice},
+            {"name": "c", "action": call, "role": "ReadOnly"},
+            {"name": "d", "action": call, "role": "Pivot"},
+            {"name": "e", "action": call, "role": "Retriable"},
+        ]);
+        let at = |call: &str| format!("spec.steps[{call}.retryPolicy.maxAttempts");
+        assert_eq!(
+            fields(json!({"activeDeadlineSeconds": 60, "steps": steps})),
+            [at("0].compensation"), at("0].confirm"), at("3].action"), at("4].action")]
+        );
+    }
+
+    #[test]
+    fn an_interval_that_leaves_no_time_to_ask_is_named() {
+        let with = |interval: i32, timeout: i32| {
+            let mut spec = spec(&json!({"url": "http://a.b/"}), &json!({"url": "http://a.b/"}));
+            spec["steps"][0]["action"]["polling"] = json!({"intervalSeconds": interval, "timeoutSeconds": timeout});
+            fields(spec)
+        };
+        assert_eq!(with(59, 60), Vec::<String>::new());
+        assert_eq!(with(60, 60), ["spec.steps[0].action.polling.intervalSeconds"]);
     }
 
     #[test]

@@ -10,3 +10,4 @@ pub(crate) mod proxy;
 pub(crate) mod recorder;
 pub(crate) mod shop;
 pub(crate) mod strict;
+pub(crate) mod watched;

@@ -62,9 +62,9 @@ impl Shop {
     }
 
     /// Creates a definition or a run.
-    pub(crate) async fn create(&self, object: &Value) {
+    pub(crate) async fn create(&self, object: &Value) -> Value {
         let created = strict::create(&self.client, &self.namespace, object, Fate::Stored).await;
-        assert!(created.is_ok(), "{}", created.err().map(|refusal| errors(&refusal)).unwrap_or_default());
+        created.map_err(|refusal| errors(&refusal)).expect("created")
     }
 
     /// Creates a definition with this spec and waits until it is Ready.

@@ -1,222 +1,228 @@
-//! Participants that keep P1 to P5 of what the operator asks, behind a network and a sender that fail.
+//! The sender of one process, and the network between it and the participants.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
 use saga_operator::api::Reason;
-use saga_operator::api::run::Direction;
 use saga_operator::clock::Clock;
 use saga_operator::journal::Persisted;
 use saga_operator::participant::Participant;
-use saga_operator::saga::{Answer, Fence, Intent, Polling, Response};
-use serde_json::{Value, json};
+use saga_operator::saga::{Answer, Intent, Polling};
+use tokio::time::Instant;
 
-use super::chance::Chance;
-use super::store::{Process, Store};
+use super::fate::{Fate, Source, lock};
+use super::manner::Manner;
+use super::process::Process;
+use super::services::{Part, Services, Weakness, answer_told, http, line};
+use super::store::Store;
+use super::wire;
 
-/// What one call is to suffer, instead of what chance has for it.
-#[derive(Clone, Debug)]
-pub enum Part {
-    Status(u16, Duration),
-    Lost(Duration),
+pub struct ProcessParticipant {
+    pub services: Arc<Services>,
+    pub store: Store,
+    pub process: Arc<Process>,
+    pub fate: Arc<Fate>,
+    pub clock: Clock,
+}
+
+/// What becomes of a request on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Straight,
+    /// It never leaves.
+    Unsent,
+    /// It never arrives.
+    Lost,
+    /// It arrives much later.
+    Slow,
+    /// The connection breaks before the answer is back.
+    Unheard,
+    /// The sender breaks its word: it answers long after the time is up.
+    Late,
+    /// A proxy on the way sends it once more.
+    Twice,
+    /// The sender fails.
     Panic,
-    Hang,
 }
 
-#[derive(Debug, Default)]
-struct Service {
-    effect: bool,
-    highest: Fence,
-    finals: BTreeMap<String, bool>,
-}
-
-/// All participants, what was sent to them, and what must not have been.
-#[derive(Default)]
-pub struct Services {
-    services: Mutex<BTreeMap<(String, usize), Service>>,
-    pub ledger: Mutex<Vec<(String, Intent)>>,
-    pub broken: Mutex<Vec<String>>,
-    pub script: Mutex<Vec<Part>>,
-}
-
-impl Services {
-    pub fn effect(&self, uid: &str, step: usize) -> bool {
-        self.services.lock().unwrap().get(&(uid.to_owned(), step)).is_some_and(|service| service.effect)
+impl Participant for ProcessParticipant {
+    async fn call(&self, intent: Persisted<Intent>) -> Answer {
+        let intent = intent.into_inner();
+        let name = line(&intent);
+        let answer = self.process.while_alive(self.send(intent)).await;
+        self.fate.tell(|| format!("{} hears of {name}: {}", self.process.name, answer_told(&answer)));
+        answer
     }
 
-    /// Calls of a run, in the order in which they were handed to the sender.
-    pub fn calls(&self, uid: &str) -> Vec<Intent> {
-        let ledger = self.ledger.lock().unwrap();
-        ledger.iter().filter(|(_, intent)| intent.run.uid == uid).map(|(_, intent)| intent.clone()).collect()
+    async fn poll(&self, polling: Arc<Persisted<Polling>>) -> Answer {
+        let polling = (*polling).get();
+        let answer = self.process.while_alive(self.look(polling)).await;
+        self.fate.tell(|| format!("{} sees at {}: {}", self.process.name, polling.url, answer_told(&answer)));
+        answer
     }
+}
 
-    /// All calls, a line for each.
-    pub fn story(&self) -> Vec<String> {
-        let line = |(process, intent): &(String, Intent)| {
-            format!(
-                "{process} {} {} attempt {} fence {}",
-                intent.run.uid,
-                intent.key.as_str(),
-                intent.attempt,
-                intent.fence
-            )
+impl ProcessParticipant {
+    async fn look(&self, polling: &Polling) -> Answer {
+        wire::looks(&self.services, &self.fate, &self.process, polling);
+        let until = Instant::now() + polling.timeout;
+        self.process.thaw().await;
+        let wire = |bound| self.fate.millis(Source::Wire, bound);
+        let kind = match self.fate.mishap(Source::Wire, 8) {
+            1 => "look lost",
+            2 => "look delayed",
+            3 => "participant has lost the operation for a while",
+            4 => "look cannot be sent",
+            _ => "",
         };
-        self.ledger.lock().unwrap().iter().map(line).collect()
-    }
-
-    fn serve(&self, intent: &Intent, choice: u64) -> Answer {
-        let mut services = self.services.lock().unwrap();
-        let service = services.entry((intent.run.uid.clone(), intent.call.step)).or_default();
-        let forward = intent.call.direction == Direction::Forward;
-        if forward && intent.fence < service.highest {
-            return http(412);
+        if !kind.is_empty() {
+            self.fate.fault(kind, || polling.url.clone());
         }
-        service.highest = service.highest.max(intent.fence);
-        match service.finals.get(intent.key.as_str()) {
-            Some(true) => return http(200),
-            Some(false) => return http(422),
-            None => {}
-        }
-        match choice {
-            1 => return http(500),
-            2 => return http(429),
-            3 => return http(409),
-            4 if forward => {
-                service.finals.insert(intent.key.as_str().to_owned(), false);
-                return http(422);
+        match kind {
+            "look lost" => tokio::time::sleep_until(until).await,
+            "look delayed" => tokio::time::sleep(wire(20_000)).await,
+            "participant has lost the operation for a while" => return http(404),
+            "look cannot be sent" => {
+                return Answer::NotSent { reason: Reason::ConnectionFailed, message: "no route".to_owned() };
             }
-            _ => {}
+            _ => tokio::time::sleep(wire(100)).await,
         }
-        service.effect = forward;
-        service.finals.insert(intent.key.as_str().to_owned(), true);
-        if choice == 5 { http(500) } else { http(200) }
+        if Instant::now() >= until {
+            return lost();
+        }
+        let key = polling.url.strip_prefix("http://p.svc/operations/").unwrap_or_default();
+        let later = (self.fate.mishap(Source::Wire, 4) == 1).then(|| wire(9000));
+        self.services.look(&polling.run.uid, &polling.step, key, later)
     }
 
-    /// I1, I3 and I7 where a request leaves.
-    fn leaves(&self, store: &Store, process: &Process, intent: &Intent) {
-        let uid = &intent.run.uid;
-        let mine = format!("{}-", process.name);
-        let stored = store.history(uid).iter().any(|write| {
-            write.stored.holder.as_ref().is_some_and(|holder| holder.as_str().starts_with(&mine))
-                && write.intents.contains(intent)
-        });
-        let known = process.known.lock().unwrap().get(uid).copied().unwrap_or_default();
-        let mut ledger = self.ledger.lock().unwrap();
-        let twice = ledger
-            .iter()
-            .any(|(_, sent)| sent.run.uid == *uid && (sent.fence, sent.call) == (intent.fence, intent.call));
-        let says = |what: &str| {
-            let text = format!("{what}: {} sends {:?} {} of {uid}", process.name, intent.call, intent.fence);
-            self.broken.lock().unwrap().push(text);
+    async fn send(&self, intent: Intent) -> Answer {
+        wire::calls(&self.services, &self.fate, &self.store, &self.process, &intent);
+        if self.services.weakness == Some(Weakness::SendsTwice) && intent.attempt > 1 {
+            wire::calls(&self.services, &self.fate, &self.store, &self.process, &intent);
+        }
+        let expires = self.clock.instant(intent.expires);
+        if Instant::now() >= expires {
+            return Answer::NotSent { reason: Reason::Timeout, message: "too late".to_owned() };
+        }
+        let scripted = {
+            let mut script = lock(&self.services.script);
+            if script.is_empty() { None } else { Some(script.remove(0)) }
         };
-        if !stored {
-            says("I1: not stored by its sender");
+        if let Some(part) = scripted {
+            return play(part).await;
         }
-        if twice {
-            says("I1: sent twice");
+        // Between the last look at the clock and the socket a process may stand still for as long as it likes.
+        self.process.thaw().await;
+        let way = self.way(&intent);
+        match way {
+            Way::Unsent => {
+                return Answer::NotSent { reason: Reason::ConnectionFailed, message: "no route".to_owned() };
+            }
+            Way::Lost => {
+                tokio::time::sleep_until(expires).await;
+                return lost();
+            }
+            // Not `panic!`, which prints.
+            Way::Panic => std::panic::resume_unwind(Box::new("chance had it so")),
+            Way::Late => tokio::time::sleep_until(expires + self.fate.millis(Source::Wire, 60_000)).await,
+            Way::Straight | Way::Slow | Way::Unheard | Way::Twice => {}
         }
-        let overtaken = ledger.iter().any(|(who, sent)| {
-            *who == process.name
-                && sent.run.uid == *uid
-                && sent.call.step == intent.call.step
-                && sent.fence > intent.fence
+        let answer = self.put_on_the_way(intent, way);
+        let heard = tokio::time::timeout_at(expires, answer).await;
+        self.process.thaw().await;
+        heard.map_or_else(|_| lost(), |answer| answer.unwrap_or_else(|_| broken_off()))
+    }
+
+    fn way(&self, intent: &Intent) -> Way {
+        let (way, kind) = match self.fate.mishap(Source::Wire, 16) {
+            1 => (Way::Unsent, "no route to the participant"),
+            2 | 3 => (Way::Lost, "request lost"),
+            4 | 5 => (Way::Slow, "request delayed"),
+            6 | 7 => (Way::Unheard, "answer lost"),
+            8 => (Way::Late, "sender answers late"),
+            9 | 10 => (Way::Twice, "request duplicated"),
+            11 => (Way::Panic, "sender panics"),
+            _ => return Way::Straight,
+        };
+        self.fate.fault(kind, || line(intent));
+        way
+    }
+
+    /// Once it left, it arrives, whatever becomes of who sent it.
+    fn put_on_the_way(&self, intent: Intent, way: Way) -> tokio::sync::oneshot::Receiver<Answer> {
+        let (answered, answer) = tokio::sync::oneshot::channel();
+        let (services, fate) = (self.services.clone(), self.fate.clone());
+        let wire = |bound| fate.millis(Source::Wire, bound);
+        let travels = wire(if way == Way::Slow { 40_000 } else { 60 });
+        let (manner, returns) = (Manner::drawn(&fate, &intent), wire(60));
+        let works = wire(if fate.mishap(Source::Wire, 12) == 1 { 20_000 } else { 20 });
+        let again = (way == Way::Twice).then(|| wire(60_000));
+        tokio::spawn(async move {
+            tokio::time::sleep(travels).await;
+            let answer = match (services.begin(&intent), manner) {
+                (Err(busy), _) => busy,
+                (Ok(()), Manner::Accepts { work, refuses, retry_after }) => {
+                    let accepted = services.accept(&intent, retry_after);
+                    if accepted.is_ok() {
+                        let (services, intent, fate) = (services.clone(), intent.clone(), fate.clone());
+                        tokio::spawn(async move {
+                            tokio::time::sleep(work).await;
+                            let manner = if refuses { Manner::Refuses(422) } else { Manner::Does };
+                            let done = services.commit(&intent, manner);
+                            fate.tell(|| format!("  {} is worked off: {}", line(&intent), answer_told(&done)));
+                        });
+                    }
+                    accepted.unwrap_or_else(|known| known)
+                }
+                (Ok(()), manner) => {
+                    tokio::time::sleep(works).await;
+                    services.commit(&intent, manner)
+                }
+            };
+            fate.tell(|| format!("  {} arrives ({manner:?}): {}", line(&intent), answer_told(&answer)));
+            if way == Way::Unheard {
+                return;
+            }
+            tokio::time::sleep(returns).await;
+            // Who has no time has promised that nothing happens: no proxy repeats that request.
+            let again = again.filter(|_| is_final(&answer));
+            let _nobody_waits = answered.send(answer);
+            if let Some(later) = again {
+                tokio::time::sleep(later).await;
+                let answer = services.commit(&intent, Manner::Does);
+                fate.tell(|| format!("  {} arrives again: {}", line(&intent), answer_told(&answer)));
+            }
         });
-        if overtaken {
-            says("I5: its sender sent a later decision of the step before");
-        }
-        if known.turned && intent.call.direction == Direction::Forward {
-            says("I3: its sender began or saw the turn");
-        }
-        if known.ended {
-            says("I7: its sender began or saw the end");
-        }
-        ledger.push((process.name.clone(), intent.clone()));
+        answer
     }
 }
 
-pub fn http(status: u16) -> Answer {
-    let body = if status == 200 { json!({"id": "x-1"}) } else { Value::Null };
-    Answer::Response(Response { status, headers: BTreeMap::new(), body, retry_after: None })
+/// Nothing that the answer promises not to happen can happen by a repetition.
+const fn is_final(answer: &Answer) -> bool {
+    match answer {
+        Answer::Response(response) => !matches!(response.status, 202 | 408 | 409 | 425 | 429),
+        Answer::Lost { .. } | Answer::NotSent { .. } => false,
+    }
+}
+
+async fn play(part: Part) -> Answer {
+    match part {
+        Part::Status(status, after) => {
+            tokio::time::sleep(after).await;
+            http(status)
+        }
+        Part::Lost(after) => {
+            tokio::time::sleep(after).await;
+            lost()
+        }
+        Part::Panic => panic!("the sender was told to"),
+        Part::Hang => std::future::pending().await,
+    }
 }
 
 fn lost() -> Answer {
     Answer::Lost { reason: Reason::Timeout, message: "no answer".to_owned() }
 }
 
-/// The sender of one process.
-pub struct ProcessParticipant {
-    pub services: Arc<Services>,
-    pub store: Store,
-    pub process: Arc<Process>,
-    pub chance: Arc<Chance>,
-    pub clock: Clock,
-}
-
-impl Participant for ProcessParticipant {
-    async fn call(&self, intent: Persisted<Intent>) -> Answer {
-        let intent = intent.into_inner();
-        self.process.while_alive(self.send(intent)).await
-    }
-
-    async fn poll(&self, _polling: Arc<Persisted<Polling>>) -> Answer {
-        lost()
-    }
-}
-
-impl ProcessParticipant {
-    async fn send(&self, intent: Intent) -> Answer {
-        self.services.leaves(&self.store, &self.process, &intent);
-        let expires = self.clock.instant(intent.expires);
-        if tokio::time::Instant::now() >= expires {
-            return Answer::NotSent { reason: Reason::Timeout, message: "too late".to_owned() };
-        }
-        let scripted = {
-            let mut script = self.services.script.lock().unwrap();
-            if script.is_empty() { None } else { Some(script.remove(0)) }
-        };
-        match scripted {
-            Some(Part::Status(status, after)) => {
-                tokio::time::sleep(after).await;
-                return http(status);
-            }
-            Some(Part::Lost(after)) => {
-                tokio::time::sleep(after).await;
-                return lost();
-            }
-            Some(Part::Panic) => panic!("the sender was told to"),
-            Some(Part::Hang) => return std::future::pending().await,
-            None => {}
-        }
-        let mut travels = self.chance.millis(60);
-        match self.chance.mishap(30) {
-            1 => {
-                let message = "no route".to_owned();
-                return Answer::NotSent { reason: Reason::ConnectionFailed, message };
-            }
-            2 => {
-                tokio::time::sleep_until(expires).await;
-                return lost();
-            }
-            3 => travels = self.chance.millis(40_000),
-            4 => panic!("chance had it so"),
-            5 => {
-                // Breaks its word: answers long after the deadline.
-                tokio::time::sleep_until(expires + self.chance.millis(60_000)).await;
-            }
-            _ => {}
-        }
-        let (answered, answer) = tokio::sync::oneshot::channel();
-        let (services, choice, returns) = (self.services.clone(), self.chance.mishap(14), self.chance.millis(60));
-        // Once it left, it arrives, whatever becomes of who sent it.
-        tokio::spawn(async move {
-            tokio::time::sleep(travels).await;
-            let answer = services.serve(&intent, choice);
-            tokio::time::sleep(returns).await;
-            let _nobody_waits = answered.send(answer);
-        });
-        tokio::time::timeout_at(expires, answer)
-            .await
-            .map_or_else(|_| lost(), |answer| answer.unwrap_or_else(|_| lost()))
-    }
+fn broken_off() -> Answer {
+    Answer::Lost { reason: Reason::ConnectionFailed, message: "the connection broke".to_owned() }
 }

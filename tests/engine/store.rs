@@ -1,46 +1,79 @@
-//! The store as one process sees it, and what goes wrong with it.
+//! The store, and what goes wrong with it.
 
-use std::collections::{BTreeMap, HashMap};
-use std::future::Future;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use saga_operator::journal::Loaded;
 use saga_operator::journal::memory::{Fault, Faults, MemoryJournal, Operation};
-use saga_operator::journal::{Draft, Journal, JournalError, Landed, Loaded, Version};
-use saga_operator::saga::{Identity, Mode, Stored, invariant};
-use tokio::sync::mpsc::UnboundedSender;
-use tokio_util::sync::CancellationToken;
+use saga_operator::saga::{CallRecord, Identity, Open, Phase, Stored};
+use tokio::sync::{Notify, mpsc::UnboundedSender};
 
-use super::chance::Chance;
+use super::fate::{Fate, Source, lock};
 
 pub type Store = MemoryJournal<Hooks>;
-pub type News = (Identity, Option<Loaded>);
+pub type News = (Arc<Identity>, Option<Arc<Loaded>>);
 
-/// What goes wrong, who watches, and what must never happen.
+/// What goes wrong, and who watches.
 pub struct Hooks {
-    pub chance: Arc<Chance>,
+    pub fate: Arc<Fate>,
     /// Faults that come first, in this order, whatever chance says: (operation, fault, how long it takes).
     pub script: Mutex<Vec<(&'static str, Fault, Duration)>>,
     pub watchers: Mutex<Vec<UnboundedSender<News>>>,
-    pub broken: Mutex<Vec<String>>,
     pub operations: Mutex<BTreeMap<&'static str, u32>>,
-    last: Mutex<HashMap<String, Stored>>,
+    pub changed: Notify,
+    /// Writes may land although their writer is long told otherwise, or dead.
+    pub late_writes: bool,
 }
 
 impl Hooks {
-    pub fn new(chance: Arc<Chance>) -> Self {
+    pub fn new(fate: Arc<Fate>, late_writes: bool) -> Self {
         Self {
-            chance,
+            fate,
             script: Mutex::default(),
             watchers: Mutex::default(),
-            broken: Mutex::default(),
             operations: Mutex::default(),
-            last: Mutex::default(),
+            changed: Notify::new(),
+            late_writes,
         }
     }
 
     pub fn count(&self, operation: &str) -> u32 {
-        self.operations.lock().unwrap().get(operation).copied().unwrap_or_default()
+        lock(&self.operations).get(operation).copied().unwrap_or_default()
+    }
+
+    /// What chance has for an operation.
+    fn mishap(&self, name: &'static str) -> (Fault, u32) {
+        let fate = &self.fate;
+        let fault = match fate.mishap(Source::Store, 18) {
+            1 => Fault::Unavailable,
+            2 => Fault::Overtaken,
+            3 => Fault::Unclear,
+            4 => Fault::UnclearLost,
+            5 if self.late_writes => Fault::UnclearLate(fate.millis(Source::Store, 3000)),
+            6 if name == "persist" && fate.below(Source::Store, 6) == 1 => Fault::TooLarge,
+            _ => Fault::None,
+        };
+        if fault != Fault::None {
+            fate.fault(word(fault), || format!("the next {name}"));
+        }
+        let slow = fate.mishap(Source::Store, 10) == 1;
+        if slow {
+            fate.fault("slow store", || format!("the next {name}"));
+        }
+        (fault, if slow { 9000 } else { 30 })
+    }
+}
+
+fn word(fault: Fault) -> &'static str {
+    match fault {
+        Fault::None => "no fault",
+        Fault::Unavailable => "store unavailable",
+        Fault::Overtaken => "metadata changed a moment before",
+        Fault::Unclear => "done and unheard",
+        Fault::UnclearLost => "lost and unheard",
+        Fault::UnclearLate(_) => "unheard and done later",
+        Fault::TooLarge => "refused as too large",
     }
 }
 
@@ -56,114 +89,57 @@ fn name(operation: Operation<'_>) -> &'static str {
 impl Faults for Hooks {
     fn fault(&self, _run: &Identity, operation: Operation<'_>) -> (Duration, Fault, Duration) {
         let name = name(operation);
-        *self.operations.lock().unwrap().entry(name).or_default() += 1;
-        let mut script = self.script.lock().unwrap();
+        *lock(&self.operations).entry(name).or_default() += 1;
+        let mut script = lock(&self.script);
         if let Some(place) = script.iter().position(|(which, ..)| *which == name) {
             let (_, fault, takes) = script.remove(place);
             return (takes, fault, Duration::ZERO);
         }
-        let fault = match self.chance.mishap(30) {
-            1 => Fault::Unavailable,
-            2 => Fault::Overtaken,
-            3 => Fault::Unclear,
-            4 => Fault::UnclearLost,
-            5 => Fault::UnclearLate(self.chance.millis(3000)),
-            6 if name == "persist" && self.chance.below(6) == 0 => Fault::TooLarge,
-            _ => Fault::None,
-        };
-        let slow = if self.chance.mishap(20) == 1 { 9000 } else { 30 };
-        (self.chance.millis(slow), fault, self.chance.millis(slow))
+        let (fault, slow) = self.mishap(name);
+        (self.fate.millis(Source::Store, slow), fault, self.fate.millis(Source::Store, slow))
     }
 
     fn changed(&self, run: &Identity, now: Option<&Loaded>) {
-        if let Some(now) = now {
-            let before = self.last.lock().unwrap().insert(run.uid.clone(), now.stored.clone());
-            if let Err(broken) = invariant::check(&before.unwrap_or_default(), &now.stored) {
-                self.broken.lock().unwrap().push(format!("{}: {broken}", run.uid));
-            }
-        }
-        self.watchers.lock().unwrap().retain(|watcher| watcher.send((run.clone(), now.cloned())).is_ok());
+        self.fate.tell(|| match now {
+            Some(now) => format!("-- {} is at version {}: {}", run.uid, now.version, told(&now.stored)),
+            None => format!("-- {} is gone", run.uid),
+        });
+        let news = (now.map_or_else(|| Arc::new(run.clone()), |now| now.run.clone()), now.cloned().map(Arc::new));
+        lock(&self.watchers).retain(|watcher| watcher.send(news.clone()).is_ok());
+        self.changed.notify_waiters();
     }
 }
 
-/// What a process began or saw of a run, and must respect.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Known {
-    pub turned: bool,
-    pub ended: bool,
+/// What is stored, in a line.
+pub fn told(stored: &Stored) -> String {
+    let holder = stored.holder.as_ref().map_or("nobody", |holder| holder.as_str());
+    let steps: Vec<String> = stored
+        .steps
+        .iter()
+        .map(|step| {
+            let undo = step.compensation.as_ref().map(|call| format!(" undo {}", call_told(call)));
+            let confirm = step.confirm.as_ref().map(|call| format!(" confirm {}", call_told(call)));
+            let (forward, undo) = (call_told(&step.forward), undo.or(confirm).unwrap_or_default());
+            format!("{} {forward}{undo}", step.name)
+        })
+        .collect();
+    let turned = stored.failure.as_ref().map(|failure| format!(" turned ({})", failure.reason));
+    let end = stored.end.map(|end| format!(" ended {end:?}"));
+    format!(
+        "fence {} of {holder}{}{} [{}]",
+        stored.fence,
+        turned.unwrap_or_default(),
+        end.unwrap_or_default(),
+        steps.join(", ")
+    )
 }
 
-impl Known {
-    fn of(stored: &Stored) -> Self {
-        let ended = stored.mode() == Mode::Ended;
-        Self { turned: ended || stored.mode() == Mode::Compensating, ended }
-    }
-
-    fn or(self, other: Self) -> Self {
-        Self { turned: self.turned || other.turned, ended: self.ended || other.ended }
-    }
-}
-
-/// A process, dead or alive.
-pub struct Process {
-    pub name: String,
-    pub dead: CancellationToken,
-    pub known: Mutex<HashMap<String, Known>>,
-}
-
-impl Process {
-    pub fn new(name: String) -> Self {
-        Self { name, dead: CancellationToken::new(), known: Mutex::default() }
-    }
-
-    /// Nothing comes back to the dead, and what they were doing stops where it is.
-    pub async fn while_alive<T>(&self, work: impl Future<Output = T>) -> T {
-        tokio::select! {
-            biased;
-            () = self.dead.cancelled() => std::future::pending().await,
-            result = work => result,
-        }
-    }
-}
-
-/// The store in the hands of one process.
-pub struct ProcessJournal {
-    pub store: Store,
-    pub process: Arc<Process>,
-}
-
-impl Journal for ProcessJournal {
-    async fn load(&self, run: &Identity) -> Result<Option<Loaded>, JournalError> {
-        let read = self.process.while_alive(self.store.load(run)).await?;
-        if let Some(read) = &read {
-            let mut known = self.process.known.lock().unwrap();
-            let known = known.entry(run.uid.clone()).or_default();
-            *known = known.or(Known::of(&read.stored));
-        }
-        Ok(read)
-    }
-
-    async fn retain(&self, run: &Identity, at: &Version) -> Result<Version, JournalError> {
-        self.process.while_alive(self.store.retain(run, at)).await
-    }
-
-    async fn persist(&self, draft: Draft) -> Result<Landed, JournalError> {
-        let (uid, begun) = (draft.run.uid.clone(), Known::of(&draft.stored));
-        let know = |known| self.process.known.lock().unwrap().insert(uid.clone(), known).unwrap_or_default();
-        // What was handed to the sender before counts as sent before: let it leave.
-        tokio::task::yield_now().await;
-        let before = know(begun);
-        know(before.or(begun));
-        let result = self.process.while_alive(self.store.persist(draft)).await;
-        match &result {
-            Ok(_) => drop(know(begun)),
-            Err(JournalError::Unclear(_)) => {}
-            Err(_) => drop(know(before)),
-        }
-        result
-    }
-
-    async fn release(&self, run: &Identity, at: &Version) -> Result<(), JournalError> {
-        self.process.while_alive(self.store.release(run, at)).await
+fn call_told(call: &CallRecord) -> String {
+    let doubt = if call.doubtful > 0 { format!(" ({} in doubt)", call.doubtful) } else { String::new() };
+    let open = |open: &Open| format!(" fence {}{}", open.fence, open.location.as_ref().map_or("", |_| " located"));
+    let fence = call.open.as_ref().map(open).unwrap_or_default();
+    match call.phase {
+        Phase::Pending => format!("-{doubt}"),
+        phase => format!("{phase:?} #{}{fence}{doubt}", call.attempts),
     }
 }

@@ -1,67 +1,55 @@
-//! Processes on one store, each with a watch that is late and forgets.
+//! Processes on one store, with users in front and participants behind.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use saga_operator::api::SagaRunSpec;
-use saga_operator::api::definition::{Call, HttpCall, Output, RetryPolicy, Role, SagaDefinitionSpec, Step};
 use saga_operator::api::run::{DefinitionRef, EndPolicy};
 use saga_operator::clock::Clock;
-use saga_operator::engine::{Definitions, Engine, Fleet, Witness};
+use saga_operator::engine::{Engine, Fleet, Witness};
+use saga_operator::journal::Loaded;
 use saga_operator::journal::memory::MemoryJournal;
-use saga_operator::journal::{JournalError, Loaded};
-use saga_operator::saga::{Cancellation, Definition, Holder, Identity, Note, Owner, Stored, Tenure, Unready};
-use tokio::sync::mpsc;
+use saga_operator::saga::{Cancellation, Holder, Identity, Note, Owner, Stored, Tenure, Wishes};
 use tokio_util::sync::CancellationToken;
 
-use super::chance::Chance;
-use super::participant::{ProcessParticipant, Services};
-use super::store::{Hooks, Process, ProcessJournal, Store};
+use super::definitions::{Book, Shelf};
+use super::fate::{Choices, Fate, Source, Telling, lock};
+use super::participant::ProcessParticipant;
+use super::process::{Process, ProcessJournal};
+use super::services::{Services, Weakness};
+use super::shape::Saga;
+use super::store::{Hooks, Store};
+use super::watch::Watch;
 
-/// The definitions of a world: the current one, and what is asked of a pinned one.
-pub struct Book {
-    pub current: Mutex<Arc<Definition>>,
-    pub doomed: Mutex<Vec<String>>,
-    pub panics: AtomicU32,
-}
-
+/// What processes said and stored.
 #[derive(Clone)]
-pub struct Shelf(pub Arc<Book>);
-
-impl Definitions for Shelf {
-    async fn current(&self, _namespace: &str, _name: &str) -> Result<Arc<Definition>, Unready> {
-        let left = self.0.panics.load(Ordering::Relaxed);
-        if left > 0 {
-            self.0.panics.store(left - 1, Ordering::Relaxed);
-            panic!("the definitions were told to");
-        }
-        Ok(self.0.current.lock().unwrap().clone())
-    }
-
-    async fn pinned(&self, _namespace: &str, _name: &str, revision: &str) -> Result<Arc<Definition>, Unready> {
-        let current = self.0.current.lock().unwrap().clone();
-        if current.revision == revision { Ok(current) } else { Err(Unready::RevisionNotFound(revision.to_owned())) }
-    }
-
-    async fn holds(&self, _namespace: &str, revision: &str) -> Result<bool, JournalError> {
-        Ok(!self.0.doomed.lock().unwrap().iter().any(|doomed| doomed == revision))
-    }
-}
-
-#[derive(Clone, Default)]
 pub struct Ears {
     pub notes: Arc<Mutex<Vec<Note>>>,
     pub stored: Arc<Mutex<Vec<Stored>>>,
+    fate: Arc<Fate>,
+    keeps: Arc<AtomicBool>,
+}
+
+impl Ears {
+    fn new(fate: Arc<Fate>) -> Self {
+        Self { notes: Arc::default(), stored: Arc::default(), fate, keeps: Arc::default() }
+    }
 }
 
 impl Witness for Ears {
-    fn noted(&self, _run: &Identity, note: &Note) {
-        self.notes.lock().unwrap().push(note.clone());
+    fn noted(&self, run: &Identity, note: &Note) {
+        self.fate.tell(|| format!("    of {}: {note}", run.uid));
+        if self.keeps.load(Ordering::Relaxed) {
+            lock(&self.notes).push(note.clone());
+        }
     }
 
     fn stored(&self, _run: &Identity, stored: &Stored) {
-        self.stored.lock().unwrap().push(stored.clone());
+        if self.keeps.load(Ordering::Relaxed) {
+            lock(&self.stored).push(stored.clone());
+        }
     }
 }
 
@@ -76,61 +64,70 @@ pub struct Running {
 }
 
 pub struct World {
-    pub chance: Arc<Chance>,
+    pub fate: Arc<Fate>,
     pub hooks: Arc<Hooks>,
     pub store: Store,
     pub services: Arc<Services>,
-    pub definition: Arc<Definition>,
     pub book: Arc<Book>,
     pub ears: Ears,
     pub processes: Vec<Running>,
     pub tenure: Tenure,
+    /// What was asked of runs, by each change.
+    pub wishes: Mutex<Vec<(String, Wishes)>>,
     born: u32,
 }
 
 impl World {
-    pub fn new(seed: u64, definition: Arc<Definition>) -> Self {
-        let chance = Arc::new(Chance::new(seed));
-        let hooks = Arc::new(Hooks::new(chance.clone()));
-        let current = Mutex::new(definition.clone());
+    pub fn new(fate: Arc<Fate>, saga: Arc<Saga>, tenure: Tenure, weakness: Option<Weakness>) -> Self {
+        // A store that is locked by one process writes nothing for another.
+        let hooks = Arc::new(Hooks::new(fate.clone(), tenure == Tenure::Contended));
         Self {
             store: MemoryJournal::new(hooks.clone()),
-            chance,
             hooks,
-            services: Arc::default(),
-            definition,
-            book: Arc::new(Book { current, doomed: Mutex::default(), panics: AtomicU32::new(0) }),
-            ears: Ears::default(),
+            services: Arc::new(Services::weak(weakness)),
+            book: Arc::new(Book::new(fate.clone(), saga)),
+            ears: Ears::new(fate.clone()),
             processes: Vec::new(),
-            tenure: Tenure::Contended,
+            tenure,
+            wishes: Mutex::default(),
             born: 0,
+            fate,
         }
     }
 
     /// A world in which nothing goes wrong unless it is told to.
-    pub fn calm(definition: Arc<Definition>) -> Self {
-        let world = Self::new(1, definition);
-        world.chance.calm_down();
+    pub fn calm(saga: Arc<Saga>) -> Self {
+        let fate = Arc::new(Fate::new(Choices::Seed(1), Telling::Untold));
+        fate.calm_down();
+        let world = Self::new(fate, saga, Tenure::Contended, None);
+        world.ears.keeps.store(true, Ordering::Relaxed);
         world
     }
 
     pub fn submit(&self, uid: &str) -> Loaded {
+        self.submit_with(uid, SagaRunSpec::default())
+    }
+
+    pub fn submit_with(&self, uid: &str, spec: SagaRunSpec) -> Loaded {
+        self.fate.tell(|| format!("{uid} is submitted"));
         let run = Identity { namespace: "shop".to_owned(), name: uid.to_owned(), uid: uid.to_owned() };
         let definition_ref = DefinitionRef { name: "order".to_owned() };
-        self.store.submit(run, SagaRunSpec { definition_ref, ..SagaRunSpec::default() })
+        let loaded = self.store.submit(run, SagaRunSpec { definition_ref, ..spec });
+        lock(&self.wishes).push((uid.to_owned(), loaded.wishes.clone()));
+        loaded
     }
 
     /// Starts a process, and gives its place.
     pub fn start(&mut self) -> usize {
         self.born += 1;
         let name = format!("p{}", self.born);
-        let (process, clock) = (Arc::new(Process::new(name.clone())), Clock::start());
+        let (process, clock) = (Arc::new(Process::new(name.clone(), self.fate.clone())), self.clock(&name));
         let drain = CancellationToken::new();
         let participant = ProcessParticipant {
             services: self.services.clone(),
             store: self.store.clone(),
             process: process.clone(),
-            chance: self.chance.clone(),
+            fate: self.fate.clone(),
             clock,
         };
         let engine = Engine {
@@ -143,50 +140,93 @@ impl World {
             drain: drain.clone(),
         };
         let fleet = Fleet::new(Arc::new(engine));
-        let running = Running { process, fleet, drain, watches: Arc::new(AtomicBool::new(true)) };
-        tokio::spawn(watch(self, &running));
-        self.processes.push(running);
+        let (sender, news) = tokio::sync::mpsc::unbounded_channel();
+        lock(&self.hooks.watchers).push(sender);
+        let watches = Arc::new(AtomicBool::new(true));
+        let watch = Watch {
+            store: self.store.clone(),
+            fate: self.fate.clone(),
+            fleet: fleet.clone(),
+            process: process.clone(),
+            news,
+            hears: watches.clone(),
+        };
+        tokio::spawn(watch.run());
+        self.processes.push(Running { process, fleet, drain, watches });
         self.processes.len() - 1
+    }
+
+    /// The clock of a new process: its wall may be off by up to an hour, and run at up to half or twice the pace.
+    fn clock(&self, name: &str) -> Clock {
+        let epoch = Timestamp::from_second(1_800_000_000).unwrap();
+        let true_wall = epoch + SignedDuration::try_from(self.fate.elapsed()).unwrap();
+        let (off, percent) = match self.fate.mishap(Source::Shape, 4) {
+            1 => (i64::from(self.fate.below(Source::Shape, 3600)), 100),
+            2 => (-i64::from(self.fate.below(Source::Shape, 3600)), 100),
+            3 => (0, 50 + self.fate.below(Source::Shape, 101)),
+            _ => (0, 100),
+        };
+        if (off, percent) != (0, 100) {
+            self.fate.fault("wrong wall clock", || format!("that of {name} is {off} s ahead, at {percent} %"));
+        }
+        self.fate.tell(|| format!("{name} starts"));
+        Clock::following(true_wall + SignedDuration::from_secs(off), percent)
     }
 
     /// A process dies: nothing comes back to it, and nothing leaves it any more.
     pub fn crash(&mut self, place: usize) {
-        self.processes.swap_remove(place).process.dead.cancel();
+        let dead = self.processes.swap_remove(place).process;
+        self.fate.tell(|| format!("{} dies", dead.name));
+        dead.dead.cancel();
     }
 
     /// A process ends in order.
     pub async fn stop(&mut self, place: usize) {
         let running = self.processes.swap_remove(place);
+        self.fate.tell(|| format!("{} is asked to end", running.process.name));
         running.drain.cancel();
         let _overdue = tokio::time::timeout(Duration::from_secs(25), running.fleet.idle()).await;
+        self.fate.tell(|| format!("{} ends", running.process.name));
         running.process.dead.cancel();
     }
 
     pub fn is_settled(&self, run: &Loaded) -> bool {
         let stored = &run.stored;
-        let says = |reason: &str| {
-            stored.conditions.iter().any(|one| one.type_ == "Succeeded" && one.reason.as_str() == reason)
+        let says = |type_: &str, reason: &str| {
+            stored.conditions.iter().any(|one| one.type_ == type_ && (reason.is_empty() || one.reason == reason))
         };
         let quiet = stored.open_calls().next().is_none();
-        (stored.end.is_some() && !run.retained)
-            || (stored.stalled().is_some() && quiet)
-            || (run.wishes.holds() && quiet && says("Suspended"))
+        (stored.end.is_some() && !run.retained && says("Completed", ""))
+            || (stored.stalled().is_some() && quiet && says("Stalled", "") && self.judged(run))
+            || (run.wishes.holds() && quiet && says("Succeeded", "Suspended"))
     }
 
+    /// Every decision of a person was judged.
+    fn judged(&self, run: &Loaded) -> bool {
+        run.stored.judged.len() == run.wishes.interventions.len()
+    }
+
+    /// Waits until every run has settled.
     pub async fn settle(&self, within: Duration) -> bool {
         let until = tokio::time::Instant::now() + within;
-        while tokio::time::Instant::now() < until {
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            let runs = self.store.uids().into_iter().filter_map(|uid| self.store.get(&uid));
-            if runs.into_iter().all(|run| self.is_settled(&run)) {
+        loop {
+            let changed = self.hooks.changed.notified();
+            if self
+                .store
+                .uids()
+                .iter()
+                .all(|uid| self.store.with(uid, |run| run.is_none_or(|run| self.is_settled(run))))
+            {
                 return true;
             }
+            if tokio::time::timeout_at(until, changed).await.is_err() {
+                return false;
+            }
         }
-        false
     }
 
-    pub fn wish(&self, uid: &str, kind: u64) {
-        self.store.wish(uid, |wishes| match kind {
+    pub fn wish(&self, uid: &str, kind: u32) {
+        self.ask(uid, |wishes| match kind {
             0..=4 => wishes.suspend = true,
             5..=9 => wishes.suspend = false,
             10..=12 => {
@@ -199,68 +239,17 @@ impl World {
             _ => wishes.cancellation = Some(Cancellation { policy: EndPolicy::Abandon, reason: String::new() }),
         });
     }
-}
 
-/// Tells a process of changes: late, not of each, and of all runs now and then.
-fn watch(world: &World, running: &Running) -> impl Future<Output = ()> + Send + use<> {
-    let (sender, mut news) = mpsc::unbounded_channel();
-    world.hooks.watchers.lock().unwrap().push(sender);
-    let (store, chance, watches) = (world.store.clone(), world.chance.clone(), running.watches.clone());
-    let (fleet, process) = (running.fleet.clone(), running.process.clone());
-    let list = move |store: &Store| {
-        let all: Vec<Loaded> = store.uids().iter().filter_map(|uid| store.get(uid)).collect();
-        fleet.listed(|uid| all.iter().any(|run| run.run.uid == uid));
-        all.into_iter().for_each(|run| fleet.offer(run));
-    };
-    let fleet = running.fleet.clone();
-    let work = async move {
-        list(&store);
-        loop {
-            let every = Duration::from_secs(if chance.is_calm() { 30 } else { 4 });
-            match tokio::time::timeout(every, news.recv()).await {
-                Err(_) if watches.load(Ordering::Relaxed) => list(&store),
-                Err(_) => {}
-                Ok(None) => return,
-                Ok(Some(_)) if chance.mishap(8) == 1 || !watches.load(Ordering::Relaxed) => {}
-                Ok(Some((run, now))) => {
-                    tokio::time::sleep(chance.millis(if chance.mishap(10) == 1 { 3000 } else { 40 })).await;
-                    match now {
-                        Some(now) => fleet.offer(now),
-                        None => fleet.gone(&run),
-                    }
-                }
-            }
+    /// Changes what is asked of a run.
+    pub fn ask(&self, uid: &str, change: impl FnOnce(&mut Wishes)) {
+        let mut told = None;
+        self.store.wish(uid, |wishes| {
+            change(wishes);
+            told = Some(Wishes { generation: wishes.generation + 1, ..wishes.clone() });
+        });
+        if let Some(wishes) = told {
+            self.fate.tell(|| format!("somebody asks of {uid}: {wishes:?}"));
+            lock(&self.wishes).push((uid.to_owned(), wishes));
         }
-    };
-    async move {
-        process.while_alive(work).await;
     }
-}
-
-/// A definition of that many steps.
-pub fn definition(steps: usize, timeout: i32, attempts: i32, backoff: i32) -> Arc<Definition> {
-    definition_named("order-1", steps, timeout, attempts, backoff)
-}
-
-pub fn definition_named(revision: &str, steps: usize, timeout: i32, attempts: i32, backoff: i32) -> Arc<Definition> {
-    let call = |path: String, attempts: i32| Call {
-        http: HttpCall { url: format!("http://p.svc/{path}"), timeout_seconds: timeout, ..HttpCall::default() },
-        retry_policy: Some(RetryPolicy {
-            max_attempts: Some(attempts),
-            initial_backoff_milliseconds: Some(backoff),
-            ..RetryPolicy::default()
-        }),
-        responses: Vec::new(),
-        polling: None,
-    };
-    let step = |index: usize| Step {
-        name: format!("s{index}"),
-        role: if index % 4 == 3 { Role::ReadOnly } else { Role::Compensatable },
-        action: call(format!("do/{index}"), attempts),
-        compensation: (index % 4 != 3).then(|| call(format!("undo/{index}"), attempts + 2).into()),
-        outputs: vec![Output { name: "id".into(), value: "${response.body.id}".into() }],
-        ..Step::default()
-    };
-    let spec = SagaDefinitionSpec { steps: (0..steps).map(step).collect(), ..SagaDefinitionSpec::default() };
-    Arc::new(Definition::compile(&spec, revision).unwrap_or_else(|problems| panic!("{problems:?}")))
 }

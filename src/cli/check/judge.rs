@@ -104,31 +104,25 @@ fn schema<'a>(schemas: &'a [(String, Schema)], document: &Document) -> Result<(&
 impl Verdict {
     fn definition(&mut self, schema: &Schema, document: Document) {
         let Some((spec, mistakes)) = self.shape::<SagaDefinitionSpec>(schema, &document) else { return };
-        let compiled = match Definition::compile(&spec, "check") {
-            Ok(compiled) => Some(compiled),
-            Err(problems) => {
-                for problem in narrowed(&spec, problems) {
-                    // The core states the bounds again, for objects older than a rule: said once is enough.
-                    let again = |mistake: &Mistake| {
-                        problem.field.starts_with(&mistake.field) || mistake.field.starts_with(&problem.field)
-                    };
-                    let graph = problem.reason == Reason::InvalidGraph && !mistakes.is_empty();
-                    if !graph && !mistakes.iter().any(again) {
-                        let reason = problem.reason.as_str();
-                        self.findings.push(Finding::mistake(&document, &problem.field, reason, problem.message));
-                    }
-                }
-                None
-            }
+        let (compiled, problems) = match Definition::compile(&spec, "check") {
+            Ok(compiled) => (Some(compiled), Vec::new()),
+            Err(problems) => (None, narrowed(&spec, problems)),
         };
+        let compiled = compiled.filter(|_| mistakes.is_empty());
+        let (mistakes, problems) = said_once(mistakes, problems);
+        self.refuse(&document, mistakes);
+        for problem in problems {
+            let reason = problem.reason.as_str();
+            self.findings.push(Finding::mistake(&document, &problem.field, reason, problem.message));
+        }
         self.warn(&document, saga::warnings(&spec));
         self.findings.extend(again(self.definitions.iter().map(|known| &known.document), &document));
-        let compiled = compiled.filter(|_| mistakes.is_empty());
         self.definitions.push(Judged { spec, document, compiled });
     }
 
     fn run(&mut self, schema: &Schema, document: Document) {
-        let Some((spec, _)) = self.shape::<SagaRunSpec>(schema, &document) else { return };
+        let Some((spec, mistakes)) = self.shape::<SagaRunSpec>(schema, &document) else { return };
+        self.refuse(&document, mistakes);
         self.warn(&document, saga::input_warnings(&spec.input));
         self.findings.extend(again(self.runs.iter().map(|known| &known.document), &document));
         self.runs.push(Judged { spec, document, compiled: None });
@@ -141,7 +135,13 @@ impl Verdict {
         self.findings.extend(new.map(|warning| Finding::warning(document, &warning.field, warning.message)));
     }
 
-    /// What the API server says; the object, if its types are right.
+    fn refuse(&mut self, document: &Document, mistakes: Vec<Mistake>) {
+        let refused = mistakes.into_iter();
+        self.findings
+            .extend(refused.map(|Mistake { field, message }| Finding::mistake(document, &field, "Invalid", message)));
+    }
+
+    /// What the API server says, with the object; where its types are wrong, no more can be said than that.
     fn shape<T: DeserializeOwned>(&mut self, schema: &Schema, document: &Document) -> Option<(T, Vec<Mistake>)> {
         for (field, message) in document.warnings() {
             self.findings.push(Finding::warning(document, &field, message.to_owned()));
@@ -151,15 +151,13 @@ impl Verdict {
         }
         let mut object = document.value().clone();
         let mistakes = schema.judge(&mut object);
-        for Mistake { field, message } in &mistakes {
-            self.findings.push(Finding::mistake(document, field, "Invalid", message.clone()));
-        }
         match serde_json::from_value(object["spec"].take()) {
             Ok(spec) => Some((spec, mistakes)),
             Err(error) => {
                 if mistakes.is_empty() {
                     self.findings.push(Finding::mistake(document, "spec", "Invalid", error.to_string()));
                 }
+                self.refuse(document, mistakes);
                 None
             }
         }
@@ -183,6 +181,29 @@ impl Verdict {
         }
         self.findings.append(&mut found);
     }
+}
+
+/// The core states again what the API server refuses, for objects older than a rule: what is said once is enough. Of a
+/// rule on the whole list of steps the core knows which step breaks it, and so says it better.
+fn said_once(mistakes: Vec<Mistake>, problems: Vec<Problem>) -> (Vec<Mistake>, Vec<Problem>) {
+    const LIST: &str = "spec.steps";
+    let (about_list, mut mistakes): (Vec<_>, Vec<_>) = mistakes.into_iter().partition(|mistake| mistake.field == LIST);
+    let same = |mistake: &Mistake, problem: &Problem| {
+        problem.field.starts_with(&mistake.field) || mistake.field.starts_with(&problem.field)
+    };
+    let graph = |problem: &Problem| problem.reason == Reason::InvalidGraph;
+    let new = |problem: &Problem, mistakes: &[Mistake]| !mistakes.iter().any(|mistake| same(mistake, problem));
+    let placed = |problem: &&Problem| {
+        graph(problem) && problem.field.len() > LIST.len() && problem.field.starts_with(LIST) && new(problem, &mistakes)
+    };
+    if !about_list.is_empty() && problems.iter().any(|problem| placed(&problem)) {
+        let problems = problems.into_iter().filter(|problem| new(problem, &mistakes)).collect();
+        return (mistakes, problems);
+    }
+    mistakes.extend(about_list);
+    let unsaid = |problem: &Problem| new(problem, &mistakes) && (mistakes.is_empty() || !graph(problem));
+    let problems = problems.into_iter().filter(unsaid).collect();
+    (mistakes, problems)
 }
 
 /// A second object of a name would overwrite the first.

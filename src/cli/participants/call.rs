@@ -20,6 +20,8 @@ pub enum Kind {
     Undo,
     /// Has no effect.
     Read,
+    /// Asks how far work is that was accepted before. No effect.
+    Look,
 }
 
 /// A route.
@@ -48,7 +50,7 @@ const fn service(
 }
 
 /// Every route that a saga calls. `POST`, pricing apart, which is a `GET`.
-pub const SERVICES: [Service; 9] = [
+pub const SERVICES: [Service; 10] = [
     service("pricing", "/pricing/quotes", Kind::Read, "quote", "GET ?sku=S&quantity=N -> 200 {amount}"),
     service(
         "inventory",
@@ -60,6 +62,7 @@ pub const SERVICES: [Service; 9] = [
     service("inventory", "/inventory/confirmations", Kind::Confirm, "reservation", "{key} of a reservation -> 200"),
     service("inventory", "/inventory/releases", Kind::Undo, "reservation", "{key} of a reservation -> 200"),
     service("payment", "/payment/charges", Kind::Do, "charge", "{amount} -> 201 {id}; 402 for an amount above 1000"),
+    service("payment", "/payment/captures", Kind::Confirm, "charge", "{key} of a charge -> 200"),
     service("payment", "/payment/refunds", Kind::Undo, "charge", "{key} of a charge -> 200"),
     service(
         "shipping",
@@ -71,6 +74,15 @@ pub const SERVICES: [Service; 9] = [
     service("shipping", "/shipping/cancellations", Kind::Undo, "shipment", "{key} of a shipment -> 200"),
     service("notification", "/notification/messages", Kind::Do, "message", "{text} -> 201 {id}"),
 ];
+
+/// Asks for accepted work; whose it is stands in the call.
+pub(super) const LOOK: Service = service(
+    "",
+    "/operations/",
+    Kind::Look,
+    "",
+    "GET /operations/ID -> 202 until the work is done, then 200 as it ended",
+);
 
 /// A request, as far as the services look at it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -131,7 +143,7 @@ impl Call {
         let unquoted = |key: &str| key.trim().trim_matches('"').to_owned();
         let forward_key = match service.kind {
             Kind::Confirm | Kind::Undo => body.get("key").and_then(Value::as_str).map(unquoted),
-            Kind::Do | Kind::Read => None,
+            Kind::Do | Kind::Read | Kind::Look => None,
         };
         Self {
             service: service.name.to_owned(),
@@ -151,6 +163,17 @@ impl Call {
             digest: hash[..8].iter().map(|byte| format!("{byte:02x}")).collect(),
             body,
         }
+    }
+
+    /// A question about the work called `operation`, which `service` was asked for.
+    pub fn look(service: &str, operation: &str, headers: &HeaderMap) -> Self {
+        let path = format!("/operations/{operation}");
+        Self { service: service.to_owned(), path, ..Self::new(&LOOK, headers, b"") }
+    }
+
+    /// The route that was called; none for a question about work.
+    pub fn service(&self) -> Option<&'static Service> {
+        SERVICES.iter().find(|service| service.path == self.path)
     }
 
     /// Going forward: neither a compensation nor a confirmation.

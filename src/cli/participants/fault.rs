@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+/// Longest `slow`, `hang` and `async`.
+pub(super) const MAX_WAIT: Duration = Duration::from_secs(60 * 60);
 
 /// A kind of misbehaviour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +23,8 @@ pub enum FaultMode {
     Hang,
     /// Waits `milliseconds`, then takes effect and answers.
     Slow,
+    /// Answers 202 and where to ask, and takes effect after `milliseconds`.
+    Async,
 }
 
 /// One misbehaviour, as it is given in `PUT /faults/SERVICE`.
@@ -30,7 +36,7 @@ pub struct Fault {
     /// For how many requests; until it is taken back when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u32>,
-    /// Of `slow`; 1000 when absent, at most an hour.
+    /// Of `slow` and `async`; 1000 when absent, at most an hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub milliseconds: Option<u64>,
     /// Only requests of this `Saga-Direction`: `forward`, `confirm` or `compensate`.
@@ -42,6 +48,11 @@ impl Fault {
     /// For every request until it is taken back.
     pub const fn new(mode: FaultMode) -> Self {
         Self { mode, times: None, milliseconds: None, direction: None }
+    }
+
+    /// How long `slow` and `async` take.
+    pub(super) fn wait(&self) -> Duration {
+        Duration::from_millis(self.milliseconds.unwrap_or(1000)).min(MAX_WAIT)
     }
 }
 

@@ -8,8 +8,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-use super::call::{Call, Kind, Service};
-use super::fault::FaultMode;
+use axum::http::HeaderMap;
+
+use super::call::{Call, Kind, LOOK, Service};
+use super::fault::Fault;
 use super::state::{Effect, EffectState, Entry, State};
 
 /// Entries that can be listed; older ones are forgotten, what they did is not.
@@ -77,17 +79,25 @@ impl Ledger {
     }
 
     /// The transaction: looks the key up, decides, writes, and only then is it so. Fails without effect.
-    pub(super) fn handle(&self, service: &Service, call: Call, fault: Option<FaultMode>) -> std::io::Result<Entry> {
+    pub(super) fn handle(&self, service: &Service, call: Call, fault: Option<&Fault>) -> std::io::Result<Entry> {
+        let now = Timestamp::now();
         let mut inner = self.lock();
-        let entry = inner.state.decide(service, call, fault, Timestamp::now());
+        inner.settle(now)?;
+        let entry = inner.state.decide(service, call, fault, now);
         inner.write(&entry)?;
         inner.keep(entry.clone());
         Ok(entry)
     }
 
-    /// The requests seen, oldest first; at most the last 100,000.
+    /// A question about the work called `operation`.
+    pub(super) fn look(&self, operation: &str, headers: &HeaderMap) -> std::io::Result<Entry> {
+        let service = self.lock().state.service_of(operation).unwrap_or_default().to_owned();
+        self.handle(&LOOK, Call::look(&service, operation, headers), None)
+    }
+
+    /// The requests seen, and the ends of accepted work, oldest first; at most the last 100,000.
     pub fn entries(&self) -> Vec<Entry> {
-        self.lock().entries.iter().cloned().collect()
+        self.settled().entries.iter().cloned().collect()
     }
 
     /// The effects of a run that are there now: what its participants were left with.
@@ -104,7 +114,15 @@ impl Ledger {
 
     /// All effects, undone ones too, in the order they were made.
     pub fn effects(&self) -> Vec<Effect> {
-        self.lock().state.effects().cloned().collect()
+        self.settled().state.effects().cloned().collect()
+    }
+
+    /// As it stands now: work whose time has come is done.
+    fn settled(&self) -> MutexGuard<'_, Inner> {
+        let mut inner = self.lock();
+        // What cannot be written is not done: nobody saw it, and the next who looks tries again.
+        drop(inner.settle(Timestamp::now()));
+        inner
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -113,6 +131,15 @@ impl Ledger {
 }
 
 impl Inner {
+    /// Ends the work whose time has come. Nobody can tell that it was not done in that moment: whoever looks does this first.
+    fn settle(&mut self, now: Timestamp) -> std::io::Result<()> {
+        while let Some(entry) = self.state.finish(now) {
+            self.write(&entry)?;
+            self.keep(entry);
+        }
+        Ok(())
+    }
+
     fn keep(&mut self, entry: Entry) {
         self.state.apply(&entry);
         if self.entries.len() == LISTED {
@@ -127,7 +154,7 @@ impl Inner {
         line.push(b'\n');
         let start = file.stream_position()?;
         let written = file.write_all(&line).and_then(|()| match entry.call.kind {
-            Kind::Read => Ok(()),
+            Kind::Read | Kind::Look => Ok(()),
             Kind::Do | Kind::Confirm | Kind::Undo => file.sync_data(),
         });
         if written.is_err() {

@@ -13,14 +13,15 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::call::{Call, Kind, SERVICES, Service};
-use super::fault::{Fault, FaultMode, Faults};
+use super::fault::{Fault, FaultMode, Faults, MAX_WAIT};
 use super::ledger::Ledger;
+use super::state::Entry;
 use super::text;
 
 /// Largest body read.
 const MAX_BODY: usize = 1024 * 1024;
-/// Longest `slow` and `hang`.
-const MAX_WAIT: Duration = Duration::from_secs(60 * 60);
+/// When to ask again for work that is not done, in seconds.
+const ASK_AGAIN: u32 = 1;
 
 /// What all requests see.
 pub(super) struct Shared {
@@ -37,6 +38,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/noop", post(async || Json(json!({}))))
         .route("/faults", get(list_faults))
         .route("/faults/{service}", put(set_fault).delete(clear_fault))
+        .route("/operations/{id}", get(operation))
         .route("/ledger", get(list_ledger));
     for service in &SERVICES {
         router = router.route(
@@ -45,7 +47,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
                 Kind::Read => get(async move |State(shared): Here, headers: HeaderMap, uri: Uri| {
                     quote(shared, service, &headers, &uri).await
                 }),
-                Kind::Do | Kind::Confirm | Kind::Undo => {
+                Kind::Do | Kind::Confirm | Kind::Undo | Kind::Look => {
                     post(async move |State(shared): Here, headers: HeaderMap, body: Bytes| {
                         serve(shared, service, Call::new(service, &headers, &body)).await
                     })
@@ -59,23 +61,38 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
 async fn serve(shared: Arc<Shared>, service: &'static Service, call: Call) -> Response {
     let fault = shared.faults.meet(service.name, call.direction.as_deref());
     let mode = fault.as_ref().map(|fault| fault.mode);
-    if let Some(Fault { mode: FaultMode::Slow, milliseconds, .. }) = fault {
+    if let Some(slow) = fault.as_ref().filter(|fault| fault.mode == FaultMode::Slow) {
         // Before the transaction: a key that is repeated meanwhile overtakes, and this one becomes the repetition.
-        shared.wait(Duration::from_millis(milliseconds.unwrap_or(1000))).await;
+        shared.wait(slow.wait()).await;
     }
     let at_work = shared.clone();
     // Finished even if the caller goes away, and off the workers while the file is synced.
-    let done = tokio::task::spawn_blocking(move || at_work.ledger.handle(service, call, mode)).await;
+    let done = tokio::task::spawn_blocking(move || at_work.ledger.handle(service, call, fault.as_ref())).await;
     if mode == Some(FaultMode::Hang) {
         shared.wait(MAX_WAIT).await;
         return json_error(StatusCode::SERVICE_UNAVAILABLE, "stopping");
     }
-    match done {
-        Ok(Ok(entry)) => {
-            let status = StatusCode::from_u16(entry.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            (status, Json(entry.answer)).into_response()
+    answer(done.map_err(std::io::Error::other).flatten())
+}
+
+/// How far accepted work is.
+async fn operation(State(shared): Here, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    let done = tokio::task::spawn_blocking(move || shared.ledger.look(&id, &headers)).await;
+    answer(done.map_err(std::io::Error::other).flatten())
+}
+
+fn answer(done: std::io::Result<Entry>) -> Response {
+    let Ok(Entry { status, answer, operation, .. }) = done else {
+        return json_error(StatusCode::SERVICE_UNAVAILABLE, "the ledger cannot be written");
+    };
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    match operation.filter(|_| status == StatusCode::ACCEPTED) {
+        Some(operation) => {
+            let place = format!("/operations/{operation}");
+            (status, [(header::LOCATION, place), (header::RETRY_AFTER, ASK_AGAIN.to_string())], Json(answer))
+                .into_response()
         }
-        Ok(Err(_)) | Err(_) => json_error(StatusCode::SERVICE_UNAVAILABLE, "the ledger cannot be written"),
+        None => (status, Json(answer)).into_response(),
     }
 }
 

@@ -12,9 +12,10 @@ pub(super) fn about() -> String {
         let _ = writeln!(text, "  {:26} {}", service.path, service.about);
     }
     text.push_str(
-        "  /noop                      POST -> 200 {}, nothing is kept
+        "  /operations/ID             GET -> 202 until the accepted work is done, then 200 with its answer
+  /noop                      POST -> 200 {}, nothing is kept
   /ledger                    GET [?run=UID]: what was asked and done; with `Accept: text/plain` for people
-  /faults/SERVICE            PUT {mode: down|reject|error|hang|slow, times?, milliseconds?, direction?}, DELETE
+  /faults/SERVICE            PUT {mode: down|reject|error|hang|slow|async, times?, milliseconds?, direction?}, DELETE
 ",
     );
     text
@@ -28,12 +29,24 @@ pub(super) fn ledger(entries: &[Entry], effects: &[Effect]) -> String {
         let fault = entry.fault.map(|fault| format!(", fault {fault:?}").to_lowercase()).unwrap_or_default();
         let what = match entry.change {
             Change::None if entry.replay => "the first answer again",
+            Change::None if entry.status == 202 => "not done yet",
             Change::None => "nothing done",
+            Change::Accepted => "accepted",
             Change::Done => "done",
             Change::Confirmed => "confirmed",
             Change::Undone => "undone",
             Change::Prevented => "nothing to undo, prevented",
         };
+        if entry.finish {
+            let operation = entry.operation.as_deref().unwrap_or("-");
+            let _ = writeln!(
+                text,
+                "{:>5} {:26} the work is over: {what}",
+                entry.number,
+                format!("/operations/{operation}")
+            );
+            continue;
+        }
         let _ = writeln!(
             text,
             "{:>5} {:26} {} {:12} {:10} attempt {} fence {:<3} -> {} {what}{fault}",

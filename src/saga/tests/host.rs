@@ -361,9 +361,14 @@ impl Process {
 
     /// When this process has something to do next.
     pub fn next(&self) -> Option<Monotonic> {
-        let due = self.scheduled.values().filter_map(|intent| intent.not_before).min();
         let look = self.followed.values().filter_map(|(_, due)| *due).min();
-        self.wake_at.into_iter().chain(due).chain(look).min()
+        self.next_decision().into_iter().chain(look).min()
+    }
+
+    /// When this process has something to decide or to send next.
+    pub fn next_decision(&self) -> Option<Monotonic> {
+        let due = self.scheduled.values().filter_map(|intent| intent.not_before).min();
+        self.wake_at.into_iter().chain(due).min()
     }
 
     /// Something scheduled is due.
