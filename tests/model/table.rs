@@ -9,6 +9,8 @@ pub fn strong() -> Vec<Scenario> {
     let pivot = || saga(&["a", "p Pivot", "r Retriable"], 2, "");
     let groups = "compensationPolicy: {order: Parallel, onExhausted: Continue}";
     vec![
+        Scenario::new("one attempt", saga(&["a"], 1, "")),
+        Scenario { refuses: Some(0), ..Scenario::new("one step that is refused", saga(&["a"], 1, "")) },
         Scenario::new("one step", saga(&["a"], 2, "")),
         Scenario { refuses: Some(1), ..Scenario::new("two steps, the second refused", two()) },
         Scenario { refuses: Some(2), ..Scenario::new("three steps, the third refused", saga(&["a", "b", "c"], 1, "")) },
