@@ -119,7 +119,7 @@ async fn what_comes_again_after_the_end_changes_nothing() {
         stage.shop.define("saga", stage.spec.clone()).await;
         let history = stage.begin(&story).await;
         let ended = stage.shop.ended("order").await;
-        stage.judge(&story, None, &ended, &history, None).await;
+        stage.judge(&story, None, &ended, &history, Vec::new()).await;
         let effects = account(&stage.shop, &ended).effects;
         let asked = stage.wire.seen();
         for request in asked.iter().chain(asked.iter().rev()) {
@@ -152,7 +152,7 @@ async fn what_comes_after_its_compensation_takes_no_effect() {
     assert_eq!(heard("compensate").map(|entry| entry.change), Some(Change::Prevented));
     let late = eventually("the late request came", async || heard("forward").ok_or_else(String::new)).await;
     assert_eq!((late.change, late.effect_id), (Change::None, None), "{} {}", late.status, late.answer);
-    stage.judge(&story, None, &ended, &history, None).await;
+    stage.judge(&story, None, &ended, &history, Vec::new()).await;
     drop(operator);
     stage.close().await;
 }

@@ -161,7 +161,7 @@ async fn shown_an_earlier_state(story: &Story, writes: usize, shown: usize) -> P
     let second = stage.shop.operator_through(&behind);
     let ended = stage.shop.ended("order").await;
     let states = history.until(&ended).await;
-    let mut evidence = stage.evidence(&ended, states, Some(replaced));
+    let mut evidence = stage.evidence(&ended, states, vec![replaced]);
     evidence.api.extend(behind.seen());
     let played = judge(story, &format!("shown state {shown} of {writes}"), &ended, evidence);
     drop((first, second, history));

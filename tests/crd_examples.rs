@@ -1,4 +1,5 @@
-//! `examples/invalid/`: one mistake a file. The first line says which; the second says who notices, and how.
+//! `examples/`: the API server takes them all. `examples/invalid/`: one mistake a file. The first line says which; the
+//! second says who notices, and how.
 
 mod common;
 
@@ -56,7 +57,7 @@ fn all() -> Vec<Example> {
 #[test]
 fn every_example_says_its_mistake_and_who_notices() {
     let examples = all();
-    assert!(examples.len() >= 25, "only {} examples", examples.len());
+    assert!(examples.len() >= 60, "only {} examples", examples.len());
     for example in examples {
         let first = example.text.lines().next().unwrap_or_default();
         assert!(first.starts_with("# ") && first.ends_with('.'), "{}: {first}", example.name);
@@ -67,6 +68,67 @@ fn every_example_says_its_mistake_and_who_notices() {
             example.name
         );
     }
+}
+
+/// The manifests of the other examples, by their path.
+fn good() -> Vec<(String, Value)> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let list = |path: PathBuf| {
+        let entries = fs::read_dir(path).expect("failed to list the examples");
+        entries.map(|entry| entry.expect("failed to list the examples").path()).collect::<Vec<_>>()
+    };
+    let folders = list(root).into_iter().filter(|path| path.is_dir() && !path.ends_with("invalid"));
+    let files = folders.flat_map(list).filter(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    files
+        .map(|path| {
+            let text = fs::read_to_string(&path).expect("failed to read an example");
+            (path.display().to_string(), serde_saphyr::from_str(&text).unwrap_or(Value::String(text)))
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn the_api_server_takes_every_other_example() {
+    let client = cluster::admin().await;
+    cluster::install_crds(&client).await;
+    let namespace = cluster::namespace(&client, "crd-examples").await;
+    let ours = |object: &Value| object["apiVersion"] == "sagas.dev/v1alpha1";
+    let manifests: Vec<_> = good().into_iter().filter(|(_, object)| ours(object)).collect();
+    assert!(manifests.len() >= 17, "only {} manifests", manifests.len());
+    for (path, object) in manifests {
+        let refusal = create(&client, &namespace, &object, Fate::Checked).await.err();
+        assert!(refusal.is_none(), "{path}: {}", refusal.map(|refusal| errors(&refusal)).unwrap_or_default());
+    }
+    cluster::delete_namespace(&client, &namespace).await;
+}
+
+#[tokio::test]
+async fn the_first_decision_about_a_run_is_made_by_either_patch_and_the_second_by_none() {
+    let client = cluster::admin().await;
+    cluster::install_crds(&client).await;
+    let namespace = cluster::namespace(&client, "crd-examples").await;
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples/interventions");
+    let read = |name: &str| fs::read_to_string(folder.join(name)).expect("failed to read an example");
+    for (index, (first, second)) in
+        [("retry.patch", "by-hand.patch"), ("by-hand.patch", "retry.patch")].iter().enumerate()
+    {
+        let name = format!("order-{index}");
+        let mut run: Value = serde_saphyr::from_str(&read("run.yaml")).expect("the run is YAML");
+        run["metadata"]["name"] = Value::String(name.clone());
+        create(&client, &namespace, &run, Fate::Stored).await.expect("the run is accepted");
+        let patch = async |file: &str| {
+            let path =
+                format!("/apis/sagas.dev/v1alpha1/namespaces/{namespace}/sagaruns/{name}?fieldValidation=Strict");
+            let request = http::Request::patch(path).header("Content-Type", "application/json-patch+json");
+            let request = request.body(read(file).into_bytes()).expect("failed to make a request");
+            client.request::<Value>(request).await
+        };
+        let answer = patch(first).await.expect("the first decision");
+        assert_eq!(answer["spec"]["interventions"].as_array().map(Vec::len), Some(1), "{first}");
+        let refusal = patch(second).await.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(refusal.contains("must only be added to, at the end"), "{second}: {refusal}");
+    }
+    cluster::delete_namespace(&client, &namespace).await;
 }
 
 #[test]

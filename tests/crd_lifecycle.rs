@@ -1,6 +1,8 @@
 //! What a real API server does with an object after it was created: defaults, status, and what may still be changed.
 
 mod common;
+#[path = "crd_lifecycle/interventions.rs"]
+mod interventions;
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -9,7 +11,7 @@ use common::cluster;
 use common::strict::{Fate, create, definition, errors, get, replace, replace_status, run};
 use kube::Client;
 use kube::api::{Api, ListParams};
-use saga_operator::api::definition::{Method, Role};
+use saga_operator::api::definition::{CompensationOrder, Method, OnExhausted, Role};
 use saga_operator::api::run::EndPolicy;
 use saga_operator::api::schema::crds;
 use saga_operator::api::{SagaDefinition, SagaRun};
@@ -32,6 +34,8 @@ async fn defaults_are_stored_and_read_back_as_types() {
     let (client, namespace) = server().await;
     let mut object = definition("defaults");
     object["spec"]["steps"][0]["action"]["retryPolicy"] = json!({});
+    object["spec"]["steps"][0]["action"]["polling"] = json!({});
+    object["spec"]["compensationPolicy"] = json!({});
     stored(&client, &namespace, &object).await;
     stored(&client, &namespace, &run("defaults")).await;
 
@@ -47,7 +51,14 @@ async fn defaults_are_stored_and_read_back_as_types() {
     assert_eq!(retry.max_backoff_milliseconds, Some(30_000));
     assert_eq!(retry.backoff_multiplier, Some(2));
     assert_eq!(retry.jitter_percent, Some(20));
-    assert_eq!(step.compensation.as_ref().and_then(|call| call.retry_policy.as_ref()), None);
+    let compensation = step.compensation.as_ref().expect("the compensation was specified");
+    assert_eq!((compensation.call.retry_policy.as_ref(), compensation.priority), (None, 0));
+    let polling = step.action.polling.expect("polling was specified");
+    assert_eq!((polling.interval_seconds, polling.timeout_seconds), (2, 3600));
+    assert_eq!(compensation.call.polling, None);
+    assert_eq!(step.depends_on, None, "nothing is not the same as an empty list");
+    let policy = definition.spec.compensation_policy.expect("the policy was specified");
+    assert_eq!((policy.order, policy.on_exhausted), (CompensationOrder::Reverse, OnExhausted::Halt));
 
     let run = Api::<SagaRun>::namespaced(client.clone(), &namespace).get("defaults").await;
     let run = run.expect("failed to read the run");
@@ -181,8 +192,12 @@ fn no_rule_about_a_run_is_without_an_update_that_breaks_it() {
         .flatten()
         .map(|rule| rule["fieldPath"].as_str().unwrap_or_default())
         .collect();
-    assert_eq!(fields, [".definitionRef", ".input", ".activeDeadlineSeconds", ".cancellation"]);
-    assert_eq!(schema.to_string().matches("x-kubernetes-validations").count(), 1, "rules elsewhere in a run");
+    let of_spec =
+        [".definitionRef", ".input", ".activeDeadlineSeconds", ".cancellation", ".interventions", ".interventions"];
+    assert_eq!(fields, of_spec);
+    let of_intervention = &schema["properties"]["spec"]["properties"]["interventions"]["items"];
+    assert_eq!(of_intervention["x-kubernetes-validations"][0]["fieldPath"], ".action");
+    assert_eq!(schema.to_string().matches("\"rule\"").count(), 7, "rules elsewhere in a run");
 }
 
 #[tokio::test]
@@ -213,14 +228,28 @@ async fn the_status_of_a_run_survives_the_api_server_unchanged() {
         "steps": [{
             "name": "reserve", "state": "Waiting", "attempts": 2, "doubtfulAttempts": 1, "startTime": time,
             "httpStatusCode": 503, "reason": "ServerError", "message": "m", "digest": "0123456789abcdefghijkl",
-            "outputs": {"id": "1", "free": {"a": null, "b": [1.5]}}, "takeovers": 1,
+            "outputs": {"id": "1", "free": {"a": null, "b": [1.5]}}, "takeovers": 1, "keySuffix": 2, "attemptsBefore": 5,
             "compensation": {"state": "Pending"},
+        }, {
+            "name": "charge", "state": "Succeeded",
+            "confirm": {
+                "state": "Stalled", "attempts": 200, "doubtfulAttempts": 3, "httpStatusCode": 503,
+                "reason": "ConfirmExhausted", "keySuffix": 99, "digest": "0123456789abcdefghijkl", "takeovers": 1,
+                "attemptsBefore": 100,
+            },
         }],
+        "outputs": {"id": "1", "free": [null, {}]},
+        "interventions": [
+            {"id": "a", "outcome": "Applied", "time": time}, {"id": "b", "outcome": "Refused", "time": time},
+        ],
         "journal": {
             "fence": 3, "holder": "0123456789abcdef",
             "inFlight": [{
                 "step": "reserve", "direction": "Forward", "attempt": 2, "fence": 3, "deadlineTime": time,
                 "notBeforeTime": time,
+            }, {
+                "step": "charge", "direction": "Confirm", "attempt": 1, "fence": 3, "deadlineTime": time,
+                "location": "/operations/4?poll=1",
             }],
         },
     });
@@ -274,7 +303,7 @@ async fn runs_are_listed_by_their_definition() {
 
 /// What kubectl prints. The API server publishes the descriptions and categories of a new CRD a moment after it is
 /// Established, so a failure is tried again.
-async fn kubectl(arguments: &[&str]) -> String {
+pub(crate) async fn kubectl(arguments: &[&str]) -> String {
     let program = std::env::var("SAGA_TEST_KUBECTL").expect("this test needs kubectl: run `cargo xtask test`");
     let cache = tempfile::tempdir().expect("failed to make a directory for kubectl's cache");
     let started = Instant::now();
@@ -313,6 +342,25 @@ async fn kubectl_explains_the_spec_of_a_run() {
     }
     let text = flowing(&kubectl(&["explain", "sagadef.spec.steps.action.http.timeoutSeconds"]).await);
     assert!(text.contains("timeoutSeconds of one attempt, from connect to the last byte of the answer. 1 to 3600"));
+    for (field, part) in [
+        ("sagadef.spec.steps.dependsOn", "dependsOn names steps, earlier in the list, that must be done before"),
+        (
+            "sagadef.spec.steps.confirm",
+            "confirm is the call that makes the action final once the run can no longer fail",
+        ),
+        ("sagadef.spec.steps.role", "Pivot: the go/no-go; once it succeeded the run goes forward, whatever happens."),
+        (
+            "sagadef.spec.steps.action.polling",
+            "timeoutSeconds after which the attempt counts as unanswered. 1 to 604800",
+        ),
+        ("sagadef.spec.steps.compensation.priority", "priority among compensations that are due at the same time"),
+        ("sagadef.spec.compensationPolicy", "onExhausted <string> enum: Halt, Continue onExhausted says what happens"),
+        ("sagarun.spec.interventions", "requestedBy <string> -required- requestedBy names the person who decides"),
+        ("sagarun.status.interventions", "outcome is Applied or Refused; an Event says why it was refused."),
+    ] {
+        let text = flowing(&kubectl(&["explain", field]).await);
+        assert!(text.contains(part), "'{part}' is missing in: {text}");
+    }
     cluster::delete_namespace(&client, &namespace).await;
 }
 

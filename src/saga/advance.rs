@@ -38,7 +38,7 @@ impl Turn<'_> {
         if self.waits_silently(wishes) {
             return;
         }
-        let news = wishes.generation > self.stored().observed_generation || !self.was_committed();
+        let news = self.asks_otherwise(wishes) || !self.was_committed();
         self.state.stored.observed_generation = wishes.generation;
         if wishes.abandon() {
             return self.abandon(wishes);
@@ -86,6 +86,7 @@ impl Turn<'_> {
             self.begin_ready();
         }
         if self.mode() == Mode::Confirming {
+            self.announce_confirming();
             self.confirm_ready();
         }
         if self.mode() == Mode::Compensating {
@@ -130,6 +131,13 @@ impl Turn<'_> {
         }
     }
 
+    /// Whether the wish to end the run early is another than the one known so far.
+    fn asks_otherwise(&self, wishes: &Wishes) -> bool {
+        let known = self.before().local.wishes.as_ref();
+        wishes.generation > self.stored().observed_generation
+            && known.is_none_or(|known| known.cancellation != wishes.cancellation || known.deletion != wishes.deletion)
+    }
+
     /// Says once that a run past its commit point is not undone.
     fn refuse_to_turn(&mut self, wishes: &Wishes) {
         if wishes.ask_for_the_end() && self.mode() != Mode::Ended && self.goes_forward_for_good() {
@@ -168,8 +176,8 @@ impl Turn<'_> {
                 if let (Attempt::Next { .. }, Some(record)) = (attempt, self.call_mut(call)) {
                     record.attempts += 1;
                     record.takeovers = 0;
+                    self.state.local.own.remove(&call);
                 }
-                self.state.local.own.remove(&call);
                 self.wait_without_intent(call);
             } else {
                 self.attempt(call, attempt);
@@ -196,7 +204,7 @@ impl Turn<'_> {
             .filter(|call| self.state.local.own.get(call).is_some_and(|own| !own.sent))
             .collect();
         for call in unsent {
-            self.drop_attempt(call);
+            self.take_back(call);
             self.wait_without_intent(call);
         }
     }

@@ -53,13 +53,12 @@ impl Turn<'_> {
             Role::ReadOnly | Role::Retriable if reason == Reason::AttemptsExhausted => Some(Reason::RetriableExhausted),
             Role::ReadOnly | Role::Retriable if is_unrenderable(reason) => Some(Reason::Unrenderable),
             Role::ReadOnly | Role::Retriable => Some(Reason::RetriableRejected),
-            Role::Pivot if reason == Reason::Unrenderable && self.was_rendered(call) => Some(Reason::Unrenderable),
             Role::Pivot => doubted.then_some(Reason::PivotInDoubt),
         }
     }
 
     /// An intent was stored under the call's key.
-    fn was_rendered(&self, call: CallId) -> bool {
+    pub(super) fn was_rendered(&self, call: CallId) -> bool {
         self.call(call).is_some_and(|record| record.digest.is_some())
     }
 

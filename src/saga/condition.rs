@@ -132,7 +132,7 @@ fn summary(stored: &Stored, plan: &Plan, wishes: &Wishes) -> (Reason, String) {
         return (Reason::RevisionNotFound, text::sentence(unready));
     }
     if let Some((id, call)) = stored.stalled() {
-        return (call.reason.unwrap_or(Reason::CompensationExhausted), stall(stored, id, call));
+        return (call.reason.unwrap_or(Reason::CompensationExhausted), stall(stored, id, call, wishes));
     }
     if wishes.holds() {
         return (Reason::Suspended, format!("{}; set `spec.suspend` to false to go on", progress(stored)));
@@ -165,13 +165,14 @@ fn too_late(stored: &Stored, plan: &Plan, wishes: &Wishes) -> &'static str {
 }
 
 /// What happened, and what a person can do about it.
-fn stall(stored: &Stored, id: CallId, call: &CallRecord) -> String {
+fn stall(stored: &Stored, id: CallId, call: &CallRecord, wishes: &Wishes) -> String {
     let name = stored.steps.get(id.step).map_or("?", |step| step.name.as_str());
     let what = match id.direction {
         Direction::Forward => format!("'{name}'"),
         Direction::Compensate | Direction::Confirm => format!("the {} of '{name}'", id.direction.field()),
     };
     let help = match call.reason {
+        Some(_) | None if wishes.deletion.is_some() => "add an intervention, or set `spec.deletionPolicy` to Abandon",
         Some(Reason::PivotInDoubt) => {
             "find out whether it took effect, then add an intervention: MarkSucceeded, MarkFailed or Retry"
         }

@@ -10,6 +10,23 @@ use super::turn::{Attempt, Turn};
 use crate::api::Reason;
 
 impl Turn<'_> {
+    /// Says once that nothing turns the run any more.
+    pub(super) fn announce_confirming(&mut self) {
+        let due: Vec<&str> = self
+            .stored()
+            .steps
+            .iter()
+            .enumerate()
+            .filter(|(step, _)| self.needs_confirm(*step))
+            .map(|(_, record)| record.name.as_str())
+            .collect();
+        let begun = self.stored().steps.iter().any(|record| record.confirm.is_some());
+        if !due.is_empty() && !begun {
+            let text = format!("every step is done; making final {}", due.join(", "));
+            self.note(Level::Story, Occasion::Confirming, text);
+        }
+    }
+
     /// Begins every confirm whose step has nothing unconfirmed before it.
     pub(super) fn confirm_ready(&mut self) {
         let Some(definition) = self.definition() else { return };

@@ -12,6 +12,7 @@ use super::state::{Failure, Phase};
 use super::text;
 use super::turn::{Attempt, Turn};
 use crate::api::Reason;
+use crate::api::definition::Role;
 
 impl Turn<'_> {
     /// Begins every step whose dependencies are done.
@@ -67,29 +68,26 @@ impl Turn<'_> {
 
     fn forward_succeeded(&mut self, call: CallId, answer: &Answer) {
         let turns = self.turns_for_outputs(call.step);
-        let picked = self
+        let (outputs, failed) = self
             .step_plan(call.step)
             .map(|step| render::outputs(self.plan, self.stored(), step, call, answer))
-            .unwrap_or_else(|| Ok(std::collections::BTreeMap::new()));
+            .unwrap_or_default();
         self.close(call, Phase::Succeeded);
         let text = format!("{} succeeded", self.describe(call));
         self.note(Level::Detail, Occasion::StepSucceeded, text);
-        match picked {
-            Ok(outputs) => {
-                if let Some(record) = self.state.stored.steps.get_mut(call.step) {
-                    record.outputs = outputs;
-                }
+        if let Some(unrendered) = failed.first() {
+            self.fail(call, unrendered.reason, &unrendered.message, None);
+            if turns {
+                let failure = self.failure(call, unrendered.reason, &unrendered.message, None);
+                return self.turn(failure);
             }
-            Err(unrendered) => {
-                self.fail(call, unrendered.reason, &unrendered.message, None);
-                if turns {
-                    let failure = self.failure(call, unrendered.reason, &unrendered.message, None);
-                    self.turn(failure);
-                } else {
-                    let text = format!("{}: {}; it goes on without", self.describe(call), unrendered.message);
-                    self.note(Level::Warning, Occasion::OutputLeftOut, text);
-                }
-            }
+        }
+        for unrendered in failed {
+            let text = format!("{}: {}; it goes on without", self.describe(call), unrendered.message);
+            self.note(Level::Warning, Occasion::OutputLeftOut, text);
+        }
+        if let Some(record) = self.state.stored.steps.get_mut(call.step) {
+            record.outputs = outputs;
         }
     }
 
@@ -113,8 +111,12 @@ impl Turn<'_> {
         self.close(call, if doubted { Phase::Unknown } else { Phase::Failed });
     }
 
-    /// An action that cannot be made: refused without effect.
+    /// An action that cannot be made: refused without effect. A Pivot that was made before is not refused for that.
     pub(super) fn forward_unrendered(&mut self, call: CallId, unrendered: &Unrendered) {
+        let pivot = self.step_plan(call.step).is_some_and(|step| step.role == Role::Pivot);
+        if pivot && self.was_rendered(call) {
+            return self.stall_unrendered(call, unrendered);
+        }
         self.fail(call, unrendered.reason, &unrendered.message, None);
         self.give_up(call, unrendered.reason, &unrendered.message, None);
     }

@@ -126,9 +126,13 @@ fn check_roles(steps: &[Step], problems: &mut Vec<Problem>) {
         let message = match (role, before.contains(index), after.contains(index)) {
             (Role::Pivot, ..) => continue,
             (_, false, false) => format!(
-                "leaves '{0}' beside the Pivot '{pivot}', where nothing may run: let '{0}' depend on '{pivot}', or \
-                 '{pivot}' on '{0}', directly or through others",
-                step.name
+                "leaves '{}' beside the Pivot '{pivot}', where nothing may run: let {}, directly or through others",
+                step.name,
+                match role {
+                    Role::Compensatable => format!("'{pivot}' depend on it"),
+                    Role::Retriable => format!("it depend on '{pivot}'"),
+                    Role::ReadOnly | Role::Pivot => format!("it depend on '{pivot}', or '{pivot}' on it"),
+                }
             ),
             (Role::Compensatable, false, true) => {
                 format!("is Compensatable after the Pivot '{pivot}': nothing is undone there; use Retriable")
@@ -254,14 +258,26 @@ mod tests {
               `role: Pivot`, or use Compensatable"]
         );
         assert_eq!(
-            found(&[("r", R, None), ("p", P, None), ("c", C, None), ("q", P, None), ("o", O, Some(&[]))]),
+            found(&[
+                ("r", R, None),
+                ("p", P, None),
+                ("c", C, None),
+                ("q", P, None),
+                ("o", O, Some(&[])),
+                ("d", C, Some(&[])),
+                ("s", R, Some(&[])),
+            ]),
             [
                 "spec.steps[3].role: is Pivot, and so is 'p': a run has one go/no-go; use Compensatable before it, \
                  Retriable after it",
                 "spec.steps[0].role: is Retriable before the Pivot 'p': the run may still fail there; use Compensatable",
                 "spec.steps[2].role: is Compensatable after the Pivot 'p': nothing is undone there; use Retriable",
-                "spec.steps[4].dependsOn: leaves 'o' beside the Pivot 'p', where nothing may run: let 'o' depend on \
-                 'p', or 'p' on 'o', directly or through others",
+                "spec.steps[4].dependsOn: leaves 'o' beside the Pivot 'p', where nothing may run: let it depend on \
+                 'p', or 'p' on it, directly or through others",
+                "spec.steps[5].dependsOn: leaves 'd' beside the Pivot 'p', where nothing may run: let 'p' depend on it, \
+                 directly or through others",
+                "spec.steps[6].dependsOn: leaves 's' beside the Pivot 'p', where nothing may run: let it depend on 'p', \
+                 directly or through others",
             ]
         );
     }

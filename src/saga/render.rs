@@ -108,35 +108,30 @@ pub(super) fn rule(plan: &Plan, stored: &Stored, call: &CallPlan, id: CallId, an
     })
 }
 
-/// The outputs of a step, from the answer to its action.
+/// The outputs of a step, from the answer to its action, and what is wrong with those that cannot be taken.
 pub(super) fn outputs(
     plan: &Plan,
     stored: &Stored,
     step: &StepPlan,
     id: CallId,
     answer: &Answer,
-) -> Result<BTreeMap<String, Value>, Unrendered> {
-    let Answer::Response(response) = answer else { return Ok(BTreeMap::new()) };
+) -> (BTreeMap<String, Value>, Vec<Unrendered>) {
+    let (mut picked, mut failed) = (BTreeMap::new(), Vec::new());
+    let Answer::Response(response) = answer else { return (picked, failed) };
     if step.outputs.is_empty() {
-        return Ok(BTreeMap::new());
+        return (picked, failed);
     }
     let key = key_of(plan, stored, id);
     let mut used: usize = stored.steps.iter().flat_map(|step| &step.outputs).map(size::output).sum();
     with_scope(plan, stored, id, key.as_str(), Some(response), |scope| {
-        let mut picked = BTreeMap::new();
         for (name, template) in &step.outputs {
-            let value = template
-                .evaluate(scope)
-                .map_err(|error| Unrendered::expression(&format!("output '{name}'"), &error))?;
-            used += size::output((name, &value));
-            if value.to_string().len() > MAX_OUTPUT_BYTES || used > MAX_OUTPUTS_BYTES {
-                let message = format!("output '{name}' is larger than 1 KiB, or all outputs of the run than 16 KiB");
-                return Err(Unrendered { reason: Reason::OutputTooLarge, message });
+            match output(&format!("output '{name}'"), name, template.evaluate(scope), &mut used) {
+                Ok(value) => drop(picked.insert(name.clone(), value)),
+                Err(unrendered) => failed.push(unrendered),
             }
-            picked.insert(name.clone(), value);
         }
-        Ok(picked)
-    })
+    });
+    (picked, failed)
 }
 
 /// The outputs of a run that succeeded, and what is wrong with those that are left out.
@@ -148,22 +143,25 @@ pub(super) fn run_outputs(
     let mut used: usize = stored.steps.iter().flat_map(|step| &step.outputs).map(size::output).sum();
     let (mut picked, mut failed) = (BTreeMap::new(), Vec::new());
     for (name, template) in &definition.outputs {
-        let place = format!("output '{name}' of the run");
-        match with_steps(plan, stored, |scope| template.evaluate(&scope)) {
-            Err(error) => failed.push(Unrendered::expression(&place, &error)),
-            Ok(value) => {
-                let size = size::output((name, &value));
-                if value.to_string().len() > MAX_OUTPUT_BYTES || used + size > MAX_OUTPUTS_BYTES {
-                    let message = format!("{place} is larger than 1 KiB, or all outputs of the run than 16 KiB");
-                    failed.push(Unrendered { reason: Reason::OutputTooLarge, message });
-                } else {
-                    used += size;
-                    picked.insert(name.clone(), value);
-                }
-            }
+        let value = with_steps(plan, stored, |scope| template.evaluate(&scope));
+        match output(&format!("output '{name}' of the run"), name, value, &mut used) {
+            Ok(value) => drop(picked.insert(name.clone(), value)),
+            Err(unrendered) => failed.push(unrendered),
         }
     }
     (picked, failed)
+}
+
+/// A value within the bounds; `used` counts what is taken already.
+fn output(place: &str, name: &String, value: Result<Value, EvalError>, used: &mut usize) -> Result<Value, Unrendered> {
+    let value = value.map_err(|error| Unrendered::expression(place, &error))?;
+    let size = size::output((name, &value));
+    if value.to_string().len() > MAX_OUTPUT_BYTES || *used + size > MAX_OUTPUTS_BYTES {
+        let message = format!("{place} is larger than 1 KiB, or all outputs of the run than 16 KiB");
+        return Err(Unrendered { reason: Reason::OutputTooLarge, message });
+    }
+    *used += size;
+    Ok(value)
 }
 
 fn key_of(plan: &Plan, stored: &Stored, id: CallId) -> IdempotencyKey {

@@ -38,7 +38,7 @@ pub(super) fn check(spec: &SagaDefinitionSpec) -> Option<Problem> {
     (bytes > MAX_STATUS_BYTES).then(|| {
         let message = format!(
             "the status of a run could need {bytes} bytes, and at most {MAX_STATUS_BYTES} are stored; use fewer or \
-             shorter outputs, or fewer steps"
+             shorter outputs, shorter names, or fewer steps"
         );
         Problem::new("spec.steps", Reason::TooLarge, message)
     })
@@ -107,9 +107,10 @@ fn largest_step(step: &Step, index: usize, policy: CompensationPolicy) -> StepRe
         let attempts = attempts(step, Direction::Compensate).max(attempts(step, Direction::Confirm));
         record.compensation = Some(CallRecord { start_time: None, ..largest_call(undo, attempts, retries(index)) });
     } else {
-        // A Retriable that is stalled does not keep others from stalling.
+        // A Retriable that is stalled does not keep others from stalling; past the Pivot a ReadOnly is one, too.
         let attempts = attempts(step, Direction::Forward);
-        record.forward = largest_call(crowded(step.role == Role::Retriable), attempts, retries(index));
+        let piles_up = matches!(step.role, Role::Retriable | Role::ReadOnly);
+        record.forward = largest_call(crowded(piles_up), attempts, retries(index));
     }
     record.forward.message = (index < MAX_MESSAGES).then(|| filler(STEP_MESSAGE));
     if in_flight {

@@ -20,7 +20,7 @@ impl Turn<'_> {
         }
     }
 
-    /// A compensation or confirm that must be sent and cannot be made.
+    /// A call that must be sent and cannot be made.
     pub(super) fn stall_unrendered(&mut self, call: CallId, unrendered: &Unrendered) {
         self.stall(call, Reason::Unrenderable, &unrendered.message, None);
     }

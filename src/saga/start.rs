@@ -100,7 +100,11 @@ impl Turn<'_> {
                 let own = self.state.local.own.get(&CallId::forward(step));
                 match record.forward.phase {
                     Phase::Pending | Phase::Skipped => true,
-                    Phase::Running | Phase::Waiting => own.is_some_and(|own| !own.sent) && record.forward.attempts == 1,
+                    Phase::Running | Phase::Waiting => {
+                        // In doubt: sent before, or stored by another owner.
+                        let first = record.forward.attempts == 1 && record.forward.doubtful == 0;
+                        own.is_some_and(|own| !own.sent) && first
+                    }
                     Phase::Stalled | Phase::Succeeded | Phase::Failed | Phase::Unknown | Phase::Resolved => false,
                 }
             });

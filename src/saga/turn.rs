@@ -87,6 +87,11 @@ impl<'a> Turn<'a> {
         self.before.stored.mode()
     }
 
+    /// What this decision began with.
+    pub(super) const fn before(&self) -> &'a State {
+        self.before
+    }
+
     pub(super) const fn stored(&self) -> &Stored {
         &self.state.stored
     }
@@ -306,7 +311,13 @@ impl<'a> Turn<'a> {
 
     /// Takes an attempt out of the journal without an outcome. If it was not handed to the sender yet, it never will be.
     pub(super) fn drop_attempt(&mut self, call: CallId) {
-        if let Some(own) = self.state.local.own.remove(&call) {
+        self.take_back(call);
+        self.state.local.own.remove(&call);
+    }
+
+    /// The same, of an attempt that is stored again under its number: what this process knows of it stays.
+    pub(super) fn take_back(&mut self, call: CallId) {
+        if let Some(own) = self.state.local.own.get(&call).copied() {
             self.effect(if own.sent { Effect::Cut(call) } else { Effect::Withdraw(call) });
             // An intent of this very decision is not worth withdrawing: it was never stored.
             self.effects.retain(|effect| match effect {

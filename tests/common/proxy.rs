@@ -20,6 +20,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::operator::Access;
@@ -109,6 +110,8 @@ pub(crate) enum Verdict {
     Pass,
     /// The same after a while.
     Later(Duration),
+    /// The same when the test says so.
+    Held,
     /// The operator gets this answer.
     Answer(u16),
     /// The operator gets none.
@@ -136,6 +139,7 @@ struct Shared {
     hook: Mutex<Option<Hook>>,
     filter: Mutex<Option<Filter>>,
     seen: Mutex<Vec<Seen>>,
+    gate: Notify,
 }
 
 impl Proxy {
@@ -157,8 +161,8 @@ impl Proxy {
         let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         let connector = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
         let upstream = Client::builder(TokioExecutor::new()).build(connector.build());
-        let (hook, filter, seen) = Default::default();
-        let shared = Arc::new(Shared { server, token, upstream, hook, filter, seen });
+        let (hook, filter, seen, gate) = Default::default();
+        let shared = Arc::new(Shared { server, token, upstream, hook, filter, seen, gate });
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let server = tokio::spawn(serve(listener, shared.clone()));
@@ -183,6 +187,11 @@ impl Proxy {
     /// From now on watches that begin are read line by line, and each event asks this filter. One filter a proxy.
     pub(crate) fn filter(&self, filter: Filter) {
         *self.shared.filter.lock().expect("not poisoned") = Some(filter);
+    }
+
+    /// Lets a request or an answer go on that was held.
+    pub(crate) fn let_go(&self) {
+        self.shared.gate.notify_one();
     }
 
     /// Sends a request again as it came. Returns the answer's status.
@@ -247,6 +256,7 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
     match shared.ask(&seen, Stage::Asked) {
         Verdict::Pass => {}
         Verdict::Later(wait) => tokio::time::sleep(wait).await,
+        Verdict::Held => shared.gate.notified().await,
         Verdict::Answer(status) => return Ok(shared.forged(&seen, status)),
         Verdict::Drop => return lost("the request is lost"),
         Verdict::AsOf(version) => {
@@ -278,6 +288,7 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
     match shared.ask(&seen, Stage::Answered) {
         Verdict::Pass | Verdict::AsOf(_) => {}
         Verdict::Later(wait) => tokio::time::sleep(wait).await,
+        Verdict::Held => shared.gate.notified().await,
         Verdict::Answer(status) => return Ok(shared.forged(&seen, status)),
         Verdict::Drop | Verdict::Stray(_) => return lost("the answer is lost"),
     }

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::graph::Graph;
 use super::history::version;
 use super::order;
+use super::point::is_poll;
 use crate::common::proxy::Seen;
 
 /// Headers that may differ from attempt to attempt.
@@ -29,8 +30,8 @@ pub(crate) struct Evidence {
     /// What participants were asked, by all operators.
     pub(crate) wire: Vec<Seen>,
     pub(crate) effects: Vec<Effect>,
-    /// When the first operator was gone and the next one not there yet.
-    pub(crate) replaced: Option<Instant>,
+    /// When an operator was gone and the next one not there yet.
+    pub(crate) replaced: Vec<Instant>,
 }
 
 /// An intent as it was first stored.
@@ -109,7 +110,7 @@ impl Evidence {
         let states = self.states.iter().map(|state| (self.stored(state), stored(state)));
         let seen = self.api.iter().filter(|seen| seen.is_write() || seen.is_run_read()).chain(&self.wire);
         let mut lines: Vec<_> = states.chain(seen.map(|seen| (Some(seen.asked), said(seen)))).collect();
-        lines.extend(self.replaced.map(|at| (Some(at), "replaced".to_owned())));
+        lines.extend(self.replaced.iter().map(|at| (Some(*at), "replaced".to_owned())));
         lines.sort_by_key(|(at, _)| *at);
         lines.into_iter().map(|(_, line)| line).collect::<Vec<_>>().join("\n")
     }
@@ -146,7 +147,7 @@ impl Evidence {
         for seen in &self.wire {
             let digits = |name| seen.header(name).and_then(|text| text.parse().ok());
             let (Some(key), Some(step), Some(direction), Some(attempt), Some(fence)) = (
-                seen.header("idempotency-key"),
+                seen.header("idempotency-key").or(is_poll(seen).then_some("")),
                 seen.header("saga-step"),
                 seen.header("saga-direction"),
                 digits("saga-attempt"),
@@ -155,8 +156,7 @@ impl Evidence {
                 found.push(format!("{} {} lacks a header: {:?}", seen.method, seen.path, seen.headers));
                 continue;
             };
-            let poll = seen.method == "GET" && self.graph().call(step, direction)["http"]["method"] != "GET";
-            requests.push(Request { seen, key, step, direction, attempt, fence, poll });
+            requests.push(Request { seen, key, step, direction, attempt, fence, poll: is_poll(seen) });
         }
         requests
     }
@@ -193,7 +193,7 @@ impl Evidence {
             if stored > request.seen.asked {
                 found.push(format!("I1: {named} was sent before it was stored"));
             }
-            if self.replaced.is_some_and(|at| stored < at && at < request.seen.asked) {
+            if self.replaced.iter().any(|at| stored < *at && *at < request.seen.asked) {
                 found.push(format!("I1: {named} was stored by one operator and sent by another"));
             }
             let sent = calls.entry((request.step, request.direction, request.fence)).or_insert(0);
@@ -300,9 +300,9 @@ impl Request<'_> {
 /// I8
 fn a_key_means_one_request(requests: &[Request<'_>], found: &mut Vec<String>) {
     let mut known = BTreeMap::new();
-    for request in requests {
+    for request in requests.iter().filter(|request| !request.poll) {
         let constant = request.constant();
-        let first = known.entry((request.key, request.poll)).or_insert_with(|| constant.clone());
+        let first = known.entry(request.key).or_insert_with(|| constant.clone());
         if *first != constant {
             found.push(format!("I8: the key {} came as {first:?} and as {constant:?}", request.key));
         }

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use saga_operator::api::SagaRun;
+use saga_operator::cli::participants::{Fault, FaultMode};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -27,6 +28,8 @@ static WORK: Semaphore = Semaphore::const_new(AT_WORK);
 
 /// By so much a slow step comes after its fellows.
 const SLOW: Duration = Duration::from_millis(300);
+/// So many milliseconds a step that was accepted takes: some polls.
+const ACCEPTED: u64 = 2500;
 /// What comes so long after the end of a run does not come.
 const AFTERMATH: Duration = Duration::from_secs(3);
 
@@ -67,7 +70,7 @@ pub(crate) async fn play_watched(story: &Story, filter: Filter) -> Played {
     stage.shop.define("saga", stage.spec.clone()).await;
     let history = stage.begin(story).await;
     let ended = stage.shop.ended("order").await;
-    let played = stage.judge(story, None, &ended, &history, None).await;
+    let played = stage.judge(story, None, &ended, &history, Vec::new()).await;
     drop((operator, history));
     stage.close().await;
     played
@@ -90,10 +93,10 @@ pub(crate) async fn play(story: &Story, disturbed: Option<(&Point, Deed)>) -> Pl
     }
     let history = stage.begin(story).await;
     let met = stage.ended_or(&happened).await;
-    let (mut replaced, mut second) = (None, None);
+    let (mut replaced, mut second) = (Vec::new(), None);
     if met && disturbed.is_some_and(|(_, deed)| deed == Deed::Kill) {
         first.gone().await;
-        replaced = Some(Instant::now());
+        replaced.push(Instant::now());
         second = Some(stage.operator());
     }
     drop(work);
@@ -101,6 +104,43 @@ pub(crate) async fn play(story: &Story, disturbed: Option<(&Point, Deed)>) -> Pl
     let ended = stage.shop.ended("order").await;
     let played = stage.judge(story, point, &ended, &history, replaced).await;
     drop((first, second, history));
+    stage.close().await;
+    Played { met, ..played }
+}
+
+/// Plays a story whose operator is killed at a point, and whose next operator is killed at a point of its own life, if that
+/// comes.
+///
+/// Fails when anything that must hold does not.
+pub(crate) async fn play_twice(story: &Story, points: &[Point; 2]) -> Played {
+    let _room = ROOM.acquire().await.expect("open");
+    let work = WORK.acquire().await.expect("open");
+    let stage = Theatre::open(story).await;
+    let (mut operators, mut replaced, mut met) = (Vec::new(), Vec::new(), true);
+    stage.shop.create(&definition("saga", stage.spec.clone())).await;
+    let history = stage.begin(story).await;
+    let mut work = Some(work);
+    for point in points {
+        let operator = stage.operator();
+        let happened = Arc::new(AtomicBool::new(false));
+        stage.prepare(story, Some(trap(point, Deed::Kill, &operator, &happened)));
+        met = stage.ended_or(&happened).await;
+        if met {
+            operator.gone().await;
+            replaced.push(Instant::now());
+        }
+        operators.push(operator);
+        work = None;
+    }
+    drop(work);
+    if met {
+        operators.push(stage.operator());
+    }
+    stage.settle_the_pivot().await;
+    let ended = stage.shop.ended("order").await;
+    let evidence = stage.evidence(&ended, history.until(&ended).await, replaced);
+    let played = judge(story, &format!("{} and {}", points[0], points[1]), &ended, evidence);
+    drop((operators, history));
     stage.close().await;
     Played { met, ..played }
 }
@@ -138,6 +178,14 @@ impl Theatre {
         let api = shop.proxy().await;
         let wire = Proxy::before_participants(shop.services.base_url()).await;
         let spec = (story.spec)(&wire.url());
+        if let Some(service) = story.accepting {
+            let fault = Fault {
+                milliseconds: Some(ACCEPTED),
+                direction: Some("forward".to_owned()),
+                ..Fault::new(FaultMode::Async)
+            };
+            shop.services.faults().set(service, fault);
+        }
         Self { shop, api, wire, spec }
     }
 
@@ -202,7 +250,7 @@ impl Theatre {
     }
 
     /// All that is known of a run.
-    pub(crate) fn evidence(&self, run: &SagaRun, states: Vec<Value>, replaced: Option<Instant>) -> Evidence {
+    pub(crate) fn evidence(&self, run: &SagaRun, states: Vec<Value>, replaced: Vec<Instant>) -> Evidence {
         let effects = account(&self.shop, run).effects;
         Evidence { spec: self.spec.clone(), states, api: self.api.seen(), wire: self.wire.seen(), effects, replaced }
     }
@@ -214,7 +262,7 @@ impl Theatre {
         point: Option<&Point>,
         ended: &SagaRun,
         history: &History,
-        replaced: Option<Instant>,
+        replaced: Vec<Instant>,
     ) -> Played {
         let evidence = self.evidence(ended, history.until(ended).await, replaced);
         let place = point.map_or_else(|| "undisturbed".to_owned(), ToString::to_string);

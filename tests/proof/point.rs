@@ -9,12 +9,18 @@ use crate::common::proxy::{Seen, Stage, Verdict};
 /// What a request is to a story: the n-th of a kind is the same one each time the story is played.
 pub(crate) fn label(seen: &Seen) -> Option<String> {
     match (seen.header("saga-step"), seen.header("saga-direction")) {
+        (Some(step), Some(direction)) if is_poll(seen) => Some(format!("poll of {direction} {step}")),
         (Some(step), Some(direction)) => Some(format!("{direction} {step}")),
         _ if seen.is_run_write() => Some(RUN.to_owned()),
         _ if is_definition_write(seen) => Some(DEFINITION.to_owned()),
         _ if seen.method != "GET" && seen.path.contains("/events") => Some(EVENT.to_owned()),
         _ => None,
     }
+}
+
+/// A question about a call that was accepted, not a call.
+pub(crate) fn is_poll(seen: &Seen) -> bool {
+    seen.method == "GET" && seen.header("idempotency-key").is_none()
 }
 
 /// A write on the run.

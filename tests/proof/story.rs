@@ -18,6 +18,8 @@ pub(crate) struct Story {
     pub(crate) standing: &'static [(&'static str, EffectState)],
     /// Steps whose requests take longer, so that what runs side by side ends in the same order each time.
     pub(crate) slow: &'static [&'static str],
+    /// The service that answers 202, and is asked until it is done.
+    pub(crate) accepting: Option<&'static str>,
 }
 
 /// Four steps in a row, and all of them succeed.
@@ -33,6 +35,7 @@ pub(crate) const SEQUENCE: Story = Story {
         ("ship", EffectState::Done),
     ],
     slow: &[],
+    accepting: None,
 };
 
 /// Four steps in a row, and the last one is refused.
@@ -43,6 +46,7 @@ pub(crate) const SEQUENCE_UNDONE: Story = Story {
     end: "Compensated",
     standing: &[],
     slow: &[],
+    accepting: None,
 };
 
 /// Four steps in a row, and the last one is tried but once.
@@ -56,6 +60,26 @@ pub(crate) const SEQUENCE_TRIED_ONCE: Story = Story {
     end: "Compensated",
     standing: &[],
     ..SEQUENCE
+};
+
+/// The third of four steps takes its time: it is accepted, and then polled.
+pub(crate) const SEQUENCE_POLLED: Story = Story {
+    name: "a sequence with a polled step",
+    spec: |base| {
+        let mut spec = sequence(base);
+        spec["steps"][2]["action"]["polling"] = json!({"intervalSeconds": 1, "timeoutSeconds": 300});
+        spec
+    },
+    accepting: Some("shipping"),
+    ..SEQUENCE
+};
+
+/// The same, and the last step is refused.
+pub(crate) const SEQUENCE_POLLED_UNDONE: Story = Story {
+    name: "a sequence with a polled step that is undone",
+    spec: SEQUENCE_POLLED.spec,
+    accepting: SEQUENCE_POLLED.accepting,
+    ..SEQUENCE_UNDONE
 };
 
 /// Two branches that join before a Pivot, and a step that must follow.
@@ -72,6 +96,7 @@ pub(crate) const DIAMOND: Story = Story {
         ("tell", EffectState::Done),
     ],
     slow: &["hold"],
+    accepting: None,
 };
 
 /// The same, and the Pivot is refused.
@@ -82,6 +107,7 @@ pub(crate) const DIAMOND_UNDONE: Story = Story {
     end: "Compensated",
     standing: &[],
     slow: &["hold"],
+    accepting: None,
 };
 
 /// Try, then confirm: two steps side by side and one after them.
@@ -92,6 +118,7 @@ pub(crate) const TRIP: Story = Story {
     end: "Succeeded",
     standing: &[("car", EffectState::Confirmed), ("room", EffectState::Confirmed), ("seat", EffectState::Confirmed)],
     slow: &["room"],
+    accepting: None,
 };
 
 /// The same, and the last try is refused: the others are cancelled.
@@ -102,6 +129,7 @@ pub(crate) const TRIP_CANCELLED: Story = Story {
     end: "Compensated",
     standing: &[],
     slow: &["room"],
+    accepting: None,
 };
 
 /// So soon a call is given up: a takeover need not wait long, and on a machine that does other things calls are answered.

@@ -56,9 +56,10 @@ mod tests {
                 "id": id, "step": "a", "direction": "Forward", "action": "Retry", "reason": "r", "requestedBy": "x",
             })
         };
+        let decisions = ["1", "2", "1"].map(decision);
         let mut run = json!({
             "apiVersion": "sagas.dev/v1alpha1", "kind": "SagaRun", "metadata": {"name": "a"},
-            "spec": {"definitionRef": {"name": "a"}, "interventions": ["1", "2", "1"].map(decision)},
+            "spec": {"definitionRef": {"name": "a"}, "interventions": decisions},
         });
         let said: Vec<Mistake> = schemas.remove(1).1.judge(&mut run);
         let twice = r#"Duplicate value: {"id":"1"}"#.to_owned();

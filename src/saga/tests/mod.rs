@@ -3,16 +3,21 @@
 #![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod answers;
 mod conditions;
 mod definitions;
+mod docs;
 mod fixtures;
 mod golden;
 mod host;
 mod model;
+mod modes;
 mod owners;
 mod participant;
 mod promises;
 mod properties;
 mod requests;
+mod roles;
+mod seeded;
 mod table;
 mod units;
