@@ -32,6 +32,19 @@ pub(crate) fn read_if_there(path: &Path) -> Result<Option<String>, FileError> {
     }
 }
 
+/// Reads a file of anything.
+pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, FileError> {
+    named("read", path, fs::read(path))
+}
+
+/// Writes a file of anything, with the directories above it.
+pub(crate) fn write_bytes(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    if let Some(parent) = path.parent() {
+        make_directory(parent)?;
+    }
+    named("write", path, fs::write(path, content))
+}
+
 /// Writes a file, with the directories above it.
 pub(crate) fn write(path: &Path, content: &str) -> Result<(), FileError> {
     if let Some(parent) = path.parent() {
@@ -62,6 +75,27 @@ pub(crate) fn remove_directory(path: &Path) -> Result<(), FileError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => named("remove", path, other),
     }
+}
+
+/// Removes a file.
+pub(crate) fn remove_file(path: &Path) -> Result<(), FileError> {
+    named("remove", path, fs::remove_file(path))
+}
+
+/// All files below a directory, except in directories of these names right in it.
+pub(crate) fn below(path: &Path, except: &[&str]) -> Result<Vec<PathBuf>, FileError> {
+    let mut found = Vec::new();
+    for name in names(path)? {
+        let inner = path.join(&name);
+        if inner.is_dir() && !inner.is_symlink() {
+            if !except.contains(&name.as_str()) {
+                found.append(&mut below(&inner, &[])?);
+            }
+        } else {
+            found.push(inner);
+        }
+    }
+    Ok(found)
 }
 
 /// Renames a file or directory.

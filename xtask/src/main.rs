@@ -9,6 +9,7 @@ mod files;
 mod generate;
 mod paths;
 mod process;
+mod prove;
 mod signals;
 mod stream;
 mod test;
@@ -40,6 +41,8 @@ enum Command {
     Cluster(cluster::Command),
     /// Every check of the project; the last line says how many passed and failed
     Test(test::Command),
+    /// The heavy proofs: every state of small sagas, lives by the thousand, wrong edits, kills at every point
+    Prove(prove::Command),
     /// How fast sagas go, and what they cost
     Bench(bench::Command),
     /// Four sagas on a control plane: success, compensation, retries, and the operator killed on the way
@@ -52,6 +55,7 @@ fn dispatch(command: Command) -> Outcome {
     match command {
         Command::Cluster(command) => cluster::run(command).map_err(Box::from),
         Command::Test(command) => test::run(&command).map_err(Box::from),
+        Command::Prove(command) => prove::run(&command),
         Command::Bench(command) => bench::run(&command).map_err(Box::from),
         Command::DemoCluster(command) => demo_cluster::run(&command).map_err(Box::from),
         Command::Generate(command) => generate::run(&command).map_err(Box::from),

@@ -29,15 +29,27 @@ pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
     /// A process of it went on and was killed.
     pub(crate) left_something: bool,
+    /// It took too long and was killed.
+    pub(crate) overdue: bool,
 }
 
 /// Runs a command with its output and its errors in one pipe, in the order in which they are written.
-pub(crate) fn lines(command: &mut Command, mut each: impl FnMut(&str)) -> Result<Ended, StreamError> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    lines_of(command, &mut each).map_err(|source| StreamError { program, source })
+pub(crate) fn lines(command: &mut Command, each: impl FnMut(&str)) -> Result<Ended, StreamError> {
+    lines_within(command, Duration::MAX, each)
 }
 
-fn lines_of(command: &mut Command, each: &mut dyn FnMut(&str)) -> io::Result<Ended> {
+/// As [`lines`]; kills what takes longer than `limit`.
+pub(crate) fn lines_within(
+    command: &mut Command,
+    limit: Duration,
+    mut each: impl FnMut(&str),
+) -> Result<Ended, StreamError> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    lines_of(command, limit, &mut each).map_err(|source| StreamError { program, source })
+}
+
+fn lines_of(command: &mut Command, limit: Duration, each: &mut dyn FnMut(&str)) -> io::Result<Ended> {
+    let begun = Instant::now();
     let (reader, writer) = io::pipe()?;
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
     let mut child = command.spawn()?;
@@ -60,7 +72,12 @@ fn lines_of(command: &mut Command, each: &mut dyn FnMut(&str)) -> io::Result<End
 
     let mut ended_at = None;
     let mut left_something = false;
+    let mut overdue = false;
     loop {
+        if !overdue && begun.elapsed() > limit {
+            overdue = true;
+            foreground.kill();
+        }
         match receiver.recv_timeout(Duration::from_millis(100)) {
             Ok(line) => each(&line),
             Err(RecvTimeoutError::Disconnected) => break,
@@ -78,7 +95,7 @@ fn lines_of(command: &mut Command, each: &mut dyn FnMut(&str)) -> io::Result<End
             }
         }
     }
-    Ok(Ended { status: child.wait()?, left_something })
+    Ok(Ended { status: child.wait()?, left_something, overdue })
 }
 
 /// Cargo, free of what an outer cargo says about this package: some build scripts would run again for it.

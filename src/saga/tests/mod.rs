@@ -18,5 +18,6 @@ mod promises;
 mod properties;
 mod requests;
 mod roles;
+mod seeded;
 mod table;
 mod units;

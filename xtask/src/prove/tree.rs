@@ -1,0 +1,79 @@
+//! Copies of the sources that may be edited, with build products of their own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::piece;
+use super::sources::{Sources, SourcesError};
+use crate::stream;
+
+/// The modules of the core: they compile without the others, and much faster.
+const CORE: [&str; 3] = ["api", "expr", "saga"];
+
+/// A copy of the sources.
+#[derive(Debug)]
+pub(super) struct Tree(PathBuf);
+
+impl Tree {
+    /// A copy of everything, brought up to date. Whatever an interrupted run left in it is undone.
+    pub(super) fn whole(sources: &Sources) -> Result<Self, SourcesError> {
+        let tree = Self(piece::home().join("whole"));
+        sources.copy_to(&tree.0, |_, content| Some(content))?;
+        Ok(tree)
+    }
+
+    /// As `whole`, with no module but the core: for its unit tests.
+    pub(super) fn core(sources: &Sources) -> Result<Self, SourcesError> {
+        let tree = Self(piece::home().join("core"));
+        sources.copy_to(&tree.0, core_only)?;
+        Ok(tree)
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Cargo, at work there.
+    pub(super) fn cargo(&self, command: &str) -> Command {
+        let mut cargo = stream::cargo();
+        cargo.arg(command).current_dir(&self.0);
+        // In the core: what makes copies of it for mutants copies them as well. Dependencies are the same for all.
+        cargo.env("CARGO_TARGET_DIR", piece::home().join("core/target")).env("CARGO_TERM_COLOR", "never");
+        cargo
+    }
+}
+
+fn core_only(path: &Path, content: Vec<u8>) -> Option<Vec<u8>> {
+    let Ok(module) = path.strip_prefix("src") else {
+        return (!path.starts_with("tests")).then_some(content);
+    };
+    if module == Path::new("lib.rs") {
+        return Some(modules_of_core(&String::from_utf8_lossy(&content)).into_bytes());
+    }
+    CORE.iter()
+        .any(|name| module.starts_with(name) || module == Path::new(name).with_extension("rs"))
+        .then_some(content)
+}
+
+fn modules_of_core(library: &str) -> String {
+    let name = |line: &str| line.strip_prefix("pub mod ")?.strip_suffix(';').map(str::to_owned);
+    let kept = library.lines().filter(|line| name(line).is_none_or(|name| CORE.contains(&name.as_str())));
+    kept.map(|line| format!("{line}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_core_is_kept_and_nothing_else_of_the_library() {
+        assert_eq!(
+            modules_of_core("//! The house.\npub mod api;\npub mod cli;\npub mod saga;\n"),
+            "//! The house.\npub mod api;\npub mod saga;\n"
+        );
+        let kept = |path: &str| core_only(Path::new(path), Vec::new()).is_some();
+        assert!(kept("src/saga/turn.rs") && kept("src/saga.rs") && kept("src/lib.rs") && kept("Cargo.toml"));
+        assert!(!kept("src/main.rs") && !kept("src/sagas/turn.rs") && !kept("tests/docs.rs"));
+    }
+}
