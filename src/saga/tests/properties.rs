@@ -131,7 +131,7 @@ fn build(shapes: &[Shape], frame: Frame) -> (Arc<Definition>, usize) {
                 3.. => None,
             },
             action: call(format!("/do/{index}"), shape, shape.attempts, body),
-            compensation: undoable.then(|| Compensation { call: undo, priority: shape.priority }),
+            compensation: undoable.then_some(Compensation { call: undo, priority: shape.priority }),
             confirm: (undoable && shape.confirmed)
                 .then(|| call(format!("/confirm/{index}"), shape, shape.undo_attempts, None)),
             outputs: if shape.output {
