@@ -20,4 +20,5 @@ mod requests;
 mod roles;
 mod seeded;
 mod table;
+mod told;
 mod units;
