@@ -23,7 +23,7 @@ fn the_documentation_shows_every_change_of_mode_and_every_row() {
     assert!(
         found == wanted,
         "docs/semantics.md differs from the tests from line {}; UPDATE_GOLDEN=1 writes it anew",
-        line.map_or_else(|| found.lines().count().min(wanted.lines().count()), |line| line) + 1
+        line.unwrap_or_else(|| found.lines().count().min(wanted.lines().count())) + 1
     );
 }
 

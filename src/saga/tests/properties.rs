@@ -130,7 +130,7 @@ fn build(shapes: &[Shape], frame: Frame) -> (Arc<Definition>, usize) {
                 3.. => None,
             },
             action: call(format!("/do/{index}"), shape, shape.attempts, body),
-            compensation: undoable.then(|| Compensation { call: undo, priority: shape.priority }),
+            compensation: undoable.then_some(Compensation { call: undo, priority: shape.priority }),
             confirm: (undoable && shape.confirmed)
                 .then(|| call(format!("/confirm/{index}"), shape, shape.undo_attempts, None)),
             outputs: if shape.output {
@@ -151,13 +151,7 @@ fn build(shapes: &[Shape], frame: Frame) -> (Arc<Definition>, usize) {
 }
 
 fn config(cases: u32) -> Config {
-    Config {
-        cases,
-        rng_seed: RngSeed::Fixed(7),
-        failure_persistence: None,
-        max_shrink_iters: 500,
-        ..Config::default()
-    }
+    Config { cases, rng_seed: RngSeed::Fixed(7), failure_persistence: None, max_shrink_iters: 500, ..Config::default() }
 }
 
 fn live(shapes: &[Shape], frame: Frame, tenure: Tenure, processes: usize, tape: Vec<u16>) {
