@@ -48,7 +48,7 @@ impl Found {
         let Self { name, states, transitions, depth, checks, anomalies, .. } = self;
         let violations = usize::from(self.violation.is_some());
         format!(
-            "model: {name}: {states} states, {transitions} transitions, depth {depth}, {faults}; \
+            "{name}: {states} states, {transitions} transitions, depth {depth}, {faults}; \
              {checks} checks of {PROMISES}, {violations} violations; anomalies {anomalies:?}"
         )
     }
@@ -173,11 +173,11 @@ impl Search {
             self.found.anomalies.extend(&service.anomalies);
         }
         self.found.checks += 1;
-        world.check().or_else(|broken| Err(self.tell(here, None, &broken)))?;
-        self.calm(world, here).or_else(|(moves, broken)| Err(self.tell(here, Some(&moves), &broken)))?;
+        world.check().map_err(|broken| self.tell(here, None, &broken))?;
+        self.calm(world, here).map_err(|(moves, broken)| self.tell(here, Some(&moves), &broken))?;
         for (step, cost) in world.moves() {
             self.found.transitions += 1;
-            let after = attempt(world, step).or_else(|broken| Err(self.tell(here, Some(&[step]), &broken)))?;
+            let after = attempt(world, step).map_err(|broken| self.tell(here, Some(&[step]), &broken))?;
             let mark = fingerprint(&after);
             let way = Way { from: here, spent: spent + cost };
             if self.seen.get(&mark).is_none_or(|known| known.spent > way.spent) {
@@ -230,10 +230,10 @@ impl Search {
             });
             let Some((after, cost)) = found else { return format!("{broken}\n(no way back to it was found)") };
             world = after;
-            if cost > 0 {
-                if let Some(line) = world.story.as_mut().and_then(|story| story.last_mut()) {
-                    line.push_str("   <-- fault");
-                }
+            if cost > 0
+                && let Some(line) = world.story.as_mut().and_then(|story| story.last_mut())
+            {
+                line.push_str("   <-- fault");
             }
         }
         for step in more.into_iter().flatten() {
