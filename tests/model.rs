@@ -39,10 +39,13 @@ use model::table;
 
 /// Worlds to visit in all, unless `SAGA_MODEL_STATES` says otherwise.
 const STATES: usize = 200_000;
+/// As `STATES`, where `SAGA_PROVE` asks for a proof.
+const STATES_OF_A_PROOF: usize = 10_000_000;
 
 #[test]
 fn in_every_state_within_reach_the_promises_hold_and_weaker_participants_break_what_the_table_says() {
-    let wanted = std::env::var("SAGA_MODEL_STATES").map_or(STATES, |states| states.parse().unwrap());
+    let usual = if std::env::var_os("SAGA_PROVE").is_some() { STATES_OF_A_PROOF } else { STATES };
+    let wanted = std::env::var("SAGA_MODEL_STATES").map_or(usual, |states| states.parse().unwrap());
     let only = std::env::var("SAGA_MODEL_ONLY").unwrap_or_default();
     let scenarios: Vec<Scenario> = table::strong().into_iter().chain(table::weak()).collect();
     let chosen = scenarios.into_iter().filter(|scenario| scenario.name.contains(&only));

@@ -324,8 +324,8 @@ impl World {
             (process.turned, process.ended) = (false, false);
             process.saw(&turn.state.stored);
         }
-        let sends = !decided.intents.is_empty() || !decided.polls.is_empty();
-        if sends && !turn.changed {
+        let asks = !decided.intents.is_empty() || !decided.polls.is_empty();
+        if asks && !turn.changed {
             return Err("I1: something is to be sent, and nothing is stored".to_owned());
         }
         for intent in &decided.intents {

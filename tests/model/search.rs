@@ -48,7 +48,7 @@ impl Found {
         let Self { name, states, transitions, depth, checks, anomalies, .. } = self;
         let violations = usize::from(self.violation.is_some());
         format!(
-            "model: {name}: {states} states, {transitions} transitions, depth {depth}, {faults}; \
+            "{name}: {states} states, {transitions} transitions, depth {depth}, {faults}; \
              {checks} checks of {PROMISES}, {violations} violations; anomalies {anomalies:?}"
         )
     }
