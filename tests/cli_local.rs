@@ -2,6 +2,8 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+#[path = "cli_local/person.rs"]
+mod person;
 #[path = "cli_local/support.rs"]
 mod support;
 #[path = "cli_local/unusable.rs"]
@@ -186,6 +188,70 @@ async fn a_stalled_compensation_exits_with_1_and_asks_for_a_person() {
     assert_eq!(ended.code, Some(1), "{}{}", ended.out, ended.err);
     assert!(ended.out.contains("Abandoned"), "{}", ended.out);
     assert_eq!(server.seen().len(), calls);
+}
+
+#[tokio::test]
+async fn steps_run_side_by_side_and_outputs_are_shown_at_the_end() {
+    // The first answer is given when both steps have asked.
+    let both = std::sync::Arc::new(tokio::sync::Barrier::new(2));
+    let server = Server::start(move |_, request, stream| {
+        let both = both.clone();
+        Box::pin(async move {
+            if request.line.starts_with("POST /hold") {
+                both.wait().await;
+            }
+            let body = format!("{{\"line\": {:?}}}", request.line);
+            reply(stream, 200, "content-type: application/json\r\n", body.into_bytes()).await;
+        })
+    })
+    .await;
+    let held = |name: &str| {
+        let port = server.port;
+        let confirm = format!("    confirm: {{http: {{url: \"http://127.0.0.1:{port}/take-{name}\"}}}}\n");
+        let outputs = "    outputs: [{name: line, value: \"${response.body.line}\"}]\n";
+        format!("{}    dependsOn: []\n{confirm}{outputs}", step(&format!("hold{name}"), port, ""))
+    };
+    let steps = format!("{}{}", held("A"), held("B"));
+    let outputs =
+        "  outputs: [{name: first, value: \"${steps.holdA.outputs.line}\"}, {name: count, value: \"${1 + 1}\"}]\n";
+    let desk = Desk::new();
+    let manifests = [definition(&steps) + outputs, run("order-1", "order", "")].join("---\n");
+    let said = local(&[&desk.file("all.yaml", &manifests)]).await;
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{}", said.out);
+    let shown = "\nOutputs of order-1\n  count: 2\n  first: \"POST /holdA\"\n";
+    assert!(said.out.ends_with(shown), "{}", said.out);
+    let lines: Vec<String> = server.seen().into_iter().map(|request| request.line).collect();
+    let (mut held, mut taken) = (lines[..2].to_vec(), lines[2..].to_vec());
+    held.sort();
+    taken.sort();
+    assert_eq!(held, ["POST /holdA", "POST /holdB"]);
+    assert_eq!(taken, ["POST /take-A", "POST /take-B"]);
+    assert!(said.out.contains("StepConfirmed"), "{}", said.out);
+}
+
+#[tokio::test]
+async fn work_that_takes_long_is_followed_also_by_the_next_command() {
+    let (desk, services) = (Desk::new(), services().await);
+    let fault = Fault { milliseconds: Some(3000), direction: Some("forward".into()), ..Fault::new(FaultMode::Async) };
+    services.faults().set("payment", fault);
+    let manifests = desk.example("checkout", &CHECKOUT, services.address().port());
+    let state = desk.path("state.redb");
+    let command = [&["local", "--state", state.as_str()], texts(&manifests).as_slice()].concat();
+    let child = start(operator(&command));
+    let asked = async {
+        while !services.ledger().entries().iter().any(|entry| entry.call.path.starts_with("/operations/")) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    within(asked).await;
+    signal(&child, "KILL");
+    end(child).await;
+    let said = end(start(operator(&command))).await;
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{}", said.out);
+    let charges = services.ledger().entries();
+    let charges = charges.iter().filter(|entry| entry.call.path == "/payment/charges" && !entry.finish);
+    assert_eq!(charges.count(), 1, "it was not sent again");
+    assert!(services.ledger().effects().iter().all(|effect| effect.times == 1));
 }
 
 #[tokio::test]

@@ -115,6 +115,122 @@ fn attempts_and_the_worst_case_are_told_in_words() {
     assert!(said.out.contains("/amount <- depends on input\n"), "{}", said.out);
 }
 
+/// a, then b and c side by side, then the Pivot, then what must succeed. Every call is made once, with these timeouts.
+const GRAPH: &str = r#"
+apiVersion: sagas.dev/v1alpha1
+kind: SagaDefinition
+metadata: {name: graph}
+spec:
+  compensationPolicy: {onExhausted: Continue}
+  steps:
+    - name: a
+      action: &once {http: {url: "http://shop.svc/x", timeoutSeconds: 1}, retryPolicy: {maxAttempts: 1}}
+      confirm: {http: {url: "http://shop.svc/x", timeoutSeconds: 2}, retryPolicy: {maxAttempts: 1}}
+      compensation: *once
+    - name: b
+      action: {http: {url: "http://shop.svc/x", timeoutSeconds: 5}, retryPolicy: {maxAttempts: 1}, polling: {intervalSeconds: 5, timeoutSeconds: 600}}
+      compensation: {http: {url: "http://shop.svc/x", timeoutSeconds: 4}, retryPolicy: {maxAttempts: 1}, priority: 3}
+    - name: c
+      dependsOn: [a]
+      action: {http: {url: "http://shop.svc/x", timeoutSeconds: 2}, retryPolicy: {maxAttempts: 1}}
+      compensation: *once
+    - {name: pay, role: Pivot, dependsOn: [b, c], action: *once}
+    - name: ship
+      role: Retriable
+      action: {http: {url: "http://shop.svc/x", timeoutSeconds: 3}, retryPolicy: {maxAttempts: 1}}
+      outputs: [{name: id, value: "${response.body.id}"}]
+  outputs: [{name: shipment, value: "${steps.ship.outputs.id}"}]
+"#;
+
+fn graph(change: impl FnOnce(String) -> String) -> (tempfile::TempDir, String) {
+    let directory = tempfile::tempdir().expect("failed to make a directory");
+    let file = directory.path().join("graph.yaml");
+    std::fs::write(&file, change(GRAPH.to_owned())).expect("failed to write a file");
+    let file = file.to_str().expect("text").to_owned();
+    (directory, file)
+}
+
+#[test]
+fn a_graph_shows_what_runs_side_by_side_and_where_it_is_committed() {
+    let (_directory, file) = graph(|text| text);
+    let plan = planned(&[&file]);
+    assert_eq!(plan["forward"], json!([["a"], ["b", "c"], ["pay"], ["ship"]]));
+    assert_eq!(plan["steps"][3]["after"], json!(["b", "c"]));
+    assert_eq!(plan["commitPoint"], json!({"pivot": "pay"}));
+    assert_eq!(plan["confirm"], json!([["a"]]));
+    assert_eq!(plan["undo"], json!([["b", "c"], ["a"]]));
+    assert_eq!(plan["undoOrder"], json!(["b", "c", "a"]));
+    assert_eq!(plan["outputs"], json!({"shipment": "${steps.ship.outputs.id}"}));
+    assert_eq!(plan["steps"][1]["priority"], 3);
+    assert_eq!(header(&plan["steps"][0]["confirm"], "saga-direction"), "confirm");
+    assert_eq!(
+        plan["steps"][1]["action"]["polling"],
+        json!({"defined": true, "intervalSeconds": 5, "timeoutSeconds": 600})
+    );
+    let said = plan_text(&file);
+    for line in [
+        "Forward:   a -> (b, c) -> pay -> ship\n",
+        "Commit:    when pay, the Pivot, succeeded; from then on nothing is undone\n",
+        "Confirm:   a, when every step is done\n",
+        "Undo:      (b, c) -> a; a stalled one does not hold the others\n",
+        "Output:    shipment = ${steps.ship.outputs.id}\n",
+        "   confirm: POST http://shop.svc/x\n",
+        "   compensation, priority 3: POST http://shop.svc/x\n",
+        "     work that takes long: asked every 5 s, for 10 min\n",
+        "At most:   10 s forward (7 s to the commit point), 2 s to confirm, 5 s to undo everything, without",
+    ] {
+        assert!(said.contains(line), "{line:?} in {said}");
+    }
+}
+
+fn plan_text(file: &str) -> String {
+    let said = plan(&[file]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    said.out
+}
+
+#[test]
+fn the_longest_time_is_that_of_the_longest_way_and_not_a_sum() {
+    let (_directory, file) = graph(|text| text);
+    let plan = planned(&[&file]);
+    let seconds = |name: &str| plan[name].as_f64().expect("a number");
+    // a 1, b 5 beside c 2, pay 1, ship 3.
+    assert!((seconds("worstCaseForwardSeconds") - 10.0).abs() < 1e-9, "{plan}");
+    assert!((seconds("worstCaseCommitSeconds") - 7.0).abs() < 1e-9, "{plan}");
+    assert!((seconds("worstCaseConfirmSeconds") - 2.0).abs() < 1e-9, "{plan}");
+    // b 4 beside c 1, then a 1.
+    assert!((seconds("worstCaseCompensationSeconds") - 5.0).abs() < 1e-9, "{plan}");
+}
+
+#[test]
+fn groups_of_falling_priority_are_undone_one_after_the_other() {
+    let (_directory, file) = graph(|text| text.replace("{onExhausted: Continue}", "{order: Parallel}"));
+    assert_eq!(planned(&[&file])["undo"], json!([["b"], ["a", "c"]]));
+    assert!(plan_text(&file).contains("Undo:      b -> (a, c), by priority\n"));
+}
+
+#[test]
+fn sixteen_calls_at_a_time_bound_what_runs_side_by_side() {
+    let step = |number: usize| {
+        let name = format!("s{number}");
+        let call =
+            json!({"http": {"url": "http://shop.svc/x", "timeoutSeconds": 3}, "retryPolicy": {"maxAttempts": 1}});
+        json!({"name": name, "dependsOn": [], "action": call, "compensation": call})
+    };
+    let steps: Vec<Value> = (0..20).map(step).collect();
+    let (_directory, file) = graph(|_| {
+        let metadata = json!({"name": "wide"});
+        json!({"apiVersion": "sagas.dev/v1alpha1", "kind": "SagaDefinition", "metadata": metadata, "spec": {"steps": steps}})
+            .to_string()
+    });
+    let plan = planned(&[&file]);
+    let sizes: Vec<usize> =
+        plan["forward"].as_array().into_iter().flatten().filter_map(|group| Some(group.as_array()?.len())).collect();
+    assert_eq!(sizes, [16, 4]);
+    assert!((plan["worstCaseForwardSeconds"].as_f64().expect("a number") - 6.0).abs() < 1e-9, "{plan}");
+    assert_eq!(plan["commitPoint"], json!({"pivot": null}));
+}
+
 #[test]
 fn an_input_may_stand_in_a_file() {
     let directory = tempfile::tempdir().expect("failed to make a directory");

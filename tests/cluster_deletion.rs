@@ -8,8 +8,9 @@ mod proof;
 
 use std::sync::Arc;
 
+use common::ledger::account;
 use common::proxy::{Stage, Verdict};
-use common::shop::eventually;
+use common::shop::{condition, eventually, stands};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, DeleteParams};
@@ -19,7 +20,9 @@ use proof::play::{Played, Theatre, play};
 use proof::point::{Point, RUN, Trap};
 use proof::story::{DIAMOND, SEQUENCE, SEQUENCE_UNDONE, Story, TRIP};
 use proof::sweep::{everything, report};
+use saga_operator::api::ConditionStatus;
 use saga_operator::cli::participants::FaultMode;
+use serde_json::json;
 use tokio::sync::{Notify, Semaphore};
 
 /// Worlds side by side.
@@ -136,4 +139,36 @@ async fn namespace_deleted(story: &Story, service: &str) -> String {
 async fn a_namespace_deleted_on_the_way_goes_when_its_saga_is_undone_or_done() {
     assert_eq!(namespace_deleted(&SEQUENCE, "shipping").await, "Compensated");
     assert_eq!(namespace_deleted(&DIAMOND, "notification").await, "Succeeded", "its Pivot was through");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_saga_whose_secrets_go_before_its_namespace_says_that_it_needs_a_person() {
+    let stage = Theatre::open(&SEQUENCE).await;
+    let (shop, operator) = (&stage.shop, stage.operator());
+    let mut spec = stage.spec.clone();
+    let reference = json!({"secretKeyRef": {"name": "payment-api", "key": "authorization"}});
+    spec["steps"][1]["compensation"]["http"]["headers"] = json!([{"name": "Authorization", "valueFrom": reference}]);
+    shop.fault("shipping", FaultMode::Down);
+    shop.define("saga", spec).await;
+    let history = stage.begin(&SEQUENCE).await;
+    shop.seen("a step waits", |entry| entry.fault == Some(FaultMode::Down)).await;
+    let run = shop.runs.get("order").await.expect("there");
+    // The Secret is gone already, and so is the right to read it.
+    let namespaces: Api<Namespace> = Api::all(shop.client.clone());
+    namespaces.delete(&shop.namespace, &DeleteParams::default()).await.expect("deleted");
+    shop.until("order", "deleted", |run| run.metadata.deletion_timestamp.is_some()).await;
+    shop.services.faults().clear("shipping");
+    let stalled = shop.until("order", "stalled", |run| condition(run, "Stalled").status == ConditionStatus::True).await;
+    assert_eq!(stands(&stalled), "Unrenderable", "{:#?}", stalled.status);
+    assert!(condition(&stalled, "Succeeded").message.contains("charge"), "{:#?}", stalled.status);
+    assert_eq!(account(shop, &run).standing(), ["reserve", "charge"], "nothing is undone out of order");
+    shop.patch_run("order", json!({"deletionPolicy": "Abandon"})).await;
+    let evidence = stage.evidence(&run, history.until_gone().await, Vec::new());
+    assert_eq!(evidence.violations(), Vec::<String>::new(), "{}", evidence.told());
+    eventually("the namespace is gone", async || {
+        let found = namespaces.get_opt(&shop.namespace).await.expect("an answer");
+        found.map_or(Ok(()), |namespace| Err(format!("{:#?}", namespace.status)))
+    })
+    .await;
+    drop((operator, history));
 }

@@ -126,6 +126,23 @@ async fn a_revision_pinned_in_vain_is_replaced_before_anything_is_sent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_revision_pinned_in_vain_is_given_up_by_a_process_that_is_asked_to_end() {
+    let mut world = world(2, &[("persist", Fault::None, seconds(2))], &[]);
+    world.book.doomed.lock().unwrap().push("order-1".to_owned());
+    tokio::time::sleep(seconds(1)).await;
+    let drain = world.processes[0].drain.clone();
+    drain.cancel();
+    let ends = tokio::time::timeout(seconds(5), world.processes[0].fleet.idle()).await;
+    assert!(ends.is_ok(), "it ends at once");
+    let given_up = stored(&world, "a");
+    assert_eq!((given_up.revision, given_up.holder, given_up.steps.len()), (None, None, 0));
+    world.book.doomed.lock().unwrap().clear();
+    world.start();
+    assert!(world.settle(seconds(10)).await);
+    assert_eq!(stored(&world, "a").end, Some(End::Succeeded));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_whose_task_failed_is_taken_up_again_though_nothing_changes() {
     let mut world = World::calm(definition(1, 10, 4, 1000));
     world.book.panics.store(1, Ordering::Relaxed);

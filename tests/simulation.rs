@@ -22,7 +22,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use engine::fate::{Choices, Tape, Telling, lock};
-use engine::life::{Life, live};
+use engine::life::{Life, live, live_with};
+use engine::services::Weakness;
 use engine::shrink::shrink;
 
 /// Lives that are tried to find a shorter story.
@@ -76,6 +77,24 @@ fn a_replay_of_a_seed_tells_the_same_story() {
     }
 }
 
+/// An oracle that never spoke is not trusted: what is wrong on purpose must be found, and told in a few lines.
+#[test]
+fn what_is_wrong_on_purpose_is_found_and_told_as_a_short_story() {
+    for (weakness, promise) in
+        [(Weakness::ForgetsKeys, "I6"), (Weakness::IgnoresFences, "I6"), (Weakness::SendsTwice, "I1")]
+    {
+        let broken = |choices| first_broken(&live_with(choices, Telling::Untold, Some(weakness)).broken);
+        let seed = (0..3000).find(|seed| broken(Choices::Seed(*seed)).as_deref() == Some(promise));
+        let Some(seed) = seed else { panic!("{weakness:?} breaks nothing") };
+        let tape = live_with(Choices::Seed(seed), Telling::Untold, Some(weakness)).tape;
+        let fails = |tape: &Tape| broken(Choices::Tape(tape.clone())).as_deref() == Some(promise);
+        let short = live_with(Choices::Tape(shrink(tape, TRIES, fails)), Telling::Told, Some(weakness));
+        let story = short.story.join("\n");
+        println!("{weakness:?}, from seed {seed}:\n{story}\n{:?}\n", short.broken);
+        assert!(short.story.len() < 60, "{weakness:?}: {} lines:\n{story}", short.story.len());
+    }
+}
+
 fn same(seed: u64, once: &Life, again: &Life) {
     assert!(once.story.len() > 10, "seed {seed} tells nothing");
     let differs = once.story.iter().zip(&again.story).position(|(one, other)| one != other);
@@ -89,9 +108,8 @@ fn same(seed: u64, once: &Life, again: &Life) {
 /// The shortest story that breaks the same promise as a seed.
 fn explained(seed: u64) -> String {
     let life = live(Choices::Seed(seed), Telling::Untold);
-    let promise = |broken: &[String]| broken.first().and_then(|text| text.split(':').next().map(str::to_owned));
-    let wanted = promise(&life.broken);
-    let fails = |tape: &Tape| promise(&live(Choices::Tape(tape.clone()), Telling::Untold).broken) == wanted;
+    let wanted = first_broken(&life.broken);
+    let fails = |tape: &Tape| first_broken(&live(Choices::Tape(tape.clone()), Telling::Untold).broken) == wanted;
     let short = live(Choices::Tape(shrink(life.tape, TRIES, fails)), Telling::Told);
     format!(
         "the shortest life found that breaks it:\n{}\nbroken: {:#?}\nto see the whole of it: SAGA_SEED={seed} cargo test \
@@ -99,6 +117,11 @@ fn explained(seed: u64) -> String {
         short.story.join("\n"),
         short.broken
     )
+}
+
+/// The name of the first promise that is broken.
+fn first_broken(broken: &[String]) -> Option<String> {
+    broken.first().and_then(|text| text.split(':').next().map(str::to_owned))
 }
 
 #[derive(Default)]

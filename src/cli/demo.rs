@@ -1,8 +1,11 @@
-//! `demo`: four stories in half a minute, without a cluster.
+//! `demo`: seven stories in half a minute, without a cluster.
 //!
 //! The participants run in this process; the sagas are driven by the same engine as in a cluster, on a state file. One
 //! story kills the engine for real: it runs in a process of its own.
 
+mod hold;
+mod person;
+mod pivot;
 mod proof;
 mod story;
 
@@ -16,7 +19,7 @@ use super::timeline::{complain, line};
 /// Longest the whole demo may take; something hangs if it does not end by then.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Shows sagas that succeed, compensate, retry and survive a crash. No cluster is needed.
+/// Shows sagas that succeed, compensate, retry, survive a crash, confirm, and wait for a person. No cluster is needed.
 ///
 /// Exit status: 0 when everything that the demo claims was seen to hold, else 1.
 #[derive(Debug, clap::Args)]
@@ -50,6 +53,9 @@ async fn perform() -> Result<bool, story::StoryError> {
     story::declined(&services, &mut proof).await?;
     story::down(&services, &mut proof).await?;
     story::crash(&services, &mut proof).await?;
+    pivot::forward(&services, &mut proof).await?;
+    hold::try_confirm_cancel(&services, &mut proof).await?;
+    person::decides(&services, &mut proof).await?;
     proof.print(&services);
     services.shutdown().await;
     Ok(proof.holds())

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use super::advice::{Resumable, advice};
 use super::board::{Rest, rest};
 use super::manifest::{self, Manifests, Place};
 use super::stage::Stage;
 use super::timeline::{Timeline, complain, line};
-use crate::api::Reason;
 use crate::api::condition::SUCCEEDED;
 use crate::journal::Loaded;
 use crate::journal::local::{LocalError, LocalJournal};
@@ -17,7 +17,8 @@ use crate::saga::{End, Stored};
 /// Runs the sagas of manifests against real participants, without a cluster.
 ///
 /// Manifests hold SagaDefinitions, SagaRuns and, for headers, Secrets. With --state the sagas survive a crash: the same
-/// command goes on where the last one stopped. Exit status: 0 every run Succeeded, 1 some did not, 2 unusable input.
+/// command goes on where the last one stopped, and takes over what may be changed in the manifest of a run: suspension,
+/// cancellation, interventions. Exit status: 0 every run Succeeded, 1 some did not, 2 unusable input.
 #[derive(Debug, clap::Args)]
 pub(super) struct Local {
     /// File that holds the state of the runs; made when missing. Without it the state is gone at the end.
@@ -81,9 +82,10 @@ impl Local {
         let runs = prepare(&stage, &manifests).await?;
         stage.drive(runs.clone()).await;
         let all = report(&stage, &runs);
+        let resumable = if self.state.is_some() { Resumable::Yes } else { Resumable::No };
         for run in &runs {
-            if let Some(advice) = stage.stored(&run.run.uid).and_then(|stored| advice(&stored, self.state.is_some())) {
-                complain(&format!("{}: {advice}", run.run.name));
+            if let Some(advice) = stage.stored(&run.run.uid).and_then(|stored| advice(&run.run, &stored, resumable)) {
+                complain(&advice);
             }
         }
         Ok(all)
@@ -140,6 +142,15 @@ fn report(stage: &Stage, runs: &[Loaded]) -> bool {
     }
     line("");
     line(&table.to_string());
+    for run in runs {
+        let outputs = stage.stored(&run.run.uid).map(|stored| stored.outputs).unwrap_or_default();
+        if !outputs.is_empty() {
+            line(&format!("\nOutputs of {}", run.run.name));
+        }
+        for (name, value) in outputs {
+            line(&format!("  {name}: {value}"));
+        }
+    }
     all
 }
 
@@ -151,29 +162,4 @@ fn row(name: &str, stored: &Stored) -> [String; 5] {
     let hint = if rest(stored) == Rest::NeedsPerson { " (needs a person)" } else { "" };
     let progress = format!("{}/{}", stored.progress(), stored.steps.len());
     [name.to_owned(), status, format!("{reason}{hint}"), progress, message]
-}
-
-/// What moves a run that does not go on by itself.
-fn advice(stored: &Stored, resumable: bool) -> Option<&'static str> {
-    let suspended = || reason(stored) == Some(Reason::Suspended.as_str());
-    match rest(stored) {
-        Rest::Ended => None,
-        Rest::None => Some("it was left alone, see the log above; nothing that was stored is lost"),
-        Rest::NeedsPerson if !resumable => {
-            Some("it needs a person, and without --state it cannot be resumed: what was done stays done")
-        }
-        Rest::NeedsPerson if suspended() => {
-            Some("it is suspended: write `spec.suspend: false` in its manifest, then run the same command again")
-        }
-        Rest::NeedsPerson => Some(
-            "it needs a person: see to what the message names, then write `spec.cancellation: {policy: Abandon}` in its \
-             manifest and run the same command again, to end it as it stands",
-        ),
-    }
-}
-
-/// Of the condition `Succeeded`.
-fn reason(stored: &Stored) -> Option<&str> {
-    let condition = stored.conditions.iter().find(|condition| condition.type_ == SUCCEEDED)?;
-    Some(&condition.reason)
 }

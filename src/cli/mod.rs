@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod advice;
 mod board;
 mod check;
 mod crds;
@@ -69,7 +70,7 @@ pub fn main() -> ExitCode {
         Command::Demo(demo) => runtime::run(&cli.log, cli.log_format, demo.run()),
         Command::Participants(participants) => runtime::run(&cli.log, cli.log_format, participants.run()),
         Command::Check(check) => check.run(),
-        Command::Plan(plan) => plan.run(),
+        Command::Plan(plan) => plan.run(&cli.log, cli.log_format),
         Command::Crds(crds) => crds.run(),
         Command::HelpMarkdown(help) => help.run(),
         Command::ApiMarkdown(api) => api.run(),

@@ -31,7 +31,9 @@ pub use state::{Change, Effect, EffectState, Entry};
 /// How long requests under way may take when the services stop.
 const SHUTDOWN: Duration = Duration::from_secs(3);
 
-/// Arguments of `participants`.
+/// Serves the shop that the demo and the examples call: it keeps what the operator asks of a participant.
+///
+/// `GET /` says what there is, also how it can be made to misbehave.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Participants {
     /// Address to listen on.

@@ -1,7 +1,9 @@
 //! `plan`: what a run would do, shown before anything is called.
 
 mod known;
+mod running;
 mod text;
+mod undo;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,15 +11,18 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use self::known::{Choice, UnusableInput};
+use self::running::{Found, NoRun};
 use super::check::{self, Format, Verdict};
 use super::timeline::{complain, line};
-use crate::saga::preview::{Preview, preview};
+use super::{logging, runtime};
+use crate::clock::Clock;
+use crate::saga::preview::{Preview, Undo, preview};
 
 /// Shows what a run would do: the order of steps and of undoing, every request, how long it may take. Nothing is called.
 ///
 /// With the input of a run the requests are shown as they would be sent; what needs the answer to an earlier step stays
-/// an expression until --output gives it. Exit status: 0 the plan stands, 1 the manifests, the input or an expression
-/// are wrong, 2 unusable input.
+/// an expression until --output gives it. With --undo: what cancelling a run would do now. Exit status: 0 the plan stands,
+/// 1 the manifests, the input or an expression are wrong, 2 unusable input.
 #[derive(Debug, clap::Args)]
 pub(super) struct Plan {
     /// Name of the definition, where the manifests hold several.
@@ -36,12 +41,24 @@ pub(super) struct Plan {
     #[arg(long, value_name = "STEP.OUTPUT=JSON")]
     output: Vec<String>,
 
+    /// Show what cancelling a run would do now: requests in their order, what stays and why, what is awaited and stalled.
+    ///
+    /// The run is given with its status, as `kubectl get sagarun NAME -o yaml` prints it, together with its definition; or
+    /// with --namespace by its name.
+    #[arg(long, conflicts_with_all = ["definition", "input", "output"])]
+    undo: bool,
+
+    /// Read the run, whose name is given instead of manifests, and its definition from this namespace of the cluster that
+    /// KUBECONFIG names.
+    #[arg(short, long, value_name = "NAMESPACE", requires = "undo", conflicts_with = "run")]
+    namespace: Option<String>,
+
     /// How to print the plan.
     #[arg(short = 'o', long, default_value = "text", value_name = "FORMAT")]
     format: Format,
 
-    /// YAML or JSON files or directories of them; `-` is standard input.
-    #[arg(required = true, value_name = "MANIFEST")]
+    /// YAML or JSON files or directories of them; `-` is standard input. With --namespace: the name of one run.
+    #[arg(required = true, value_name = "MANIFEST|RUN")]
     manifests: Vec<PathBuf>,
 }
 
@@ -56,8 +73,62 @@ struct Named<'a> {
     faults: &'a [(String, String)],
 }
 
+/// A rehearsed cancellation with its names.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NamedUndo<'a> {
+    namespace: &'a str,
+    run: &'a str,
+    uid: &'a str,
+    definition: &'a str,
+    revision: Option<&'a str>,
+    #[serde(flatten)]
+    undo: &'a Undo,
+}
+
 impl Plan {
-    pub(super) fn run(self) -> ExitCode {
+    /// Only what is read from a cluster needs a runtime.
+    pub(super) fn run(self, filter: &str, format: logging::Format) -> ExitCode {
+        match (self.undo, &self.namespace) {
+            (false, _) => self.show(),
+            (true, None) => self.show_undo(running::of_manifests(&self.manifests, self.run.as_deref())),
+            (true, Some(namespace)) => {
+                let [name] = &self.manifests[..] else {
+                    return unusable(&UnusableInput::Unusable("with --namespace: name one run".to_owned()));
+                };
+                let name = name.to_string_lossy();
+                runtime::run(filter, format, async { self.show_undo(running::of_cluster(namespace, &name).await) })
+            }
+        }
+    }
+
+    fn show_undo(&self, found: Result<Found, NoRun>) -> ExitCode {
+        let rehearsed = found.and_then(|found| {
+            let undo = found.rehearse(Clock::start().now())?;
+            Ok((found, undo))
+        });
+        let (found, undo) = match rehearsed {
+            Ok(rehearsed) => rehearsed,
+            Err(error) => return unusable(&error),
+        };
+        let run = &found.running.run;
+        let named = NamedUndo {
+            namespace: &run.namespace,
+            run: &run.name,
+            uid: &run.uid,
+            definition: &found.definition,
+            revision: found.running.stored.revision.as_deref(),
+            undo: &undo,
+        };
+        match (self.format, serde_json::to_string_pretty(&named)) {
+            (Format::Text, _) => line(&undo::page(&found, &undo)),
+            (Format::Json, Ok(text)) => line(&text),
+            (Format::Json, Err(error)) => return unusable(&error),
+        }
+        ExitCode::SUCCESS
+    }
+
+    fn show(self) -> ExitCode {
         let verdict = match check::judged(&self.manifests) {
             Ok(verdict) => verdict,
             Err(error) => return unusable(&error),

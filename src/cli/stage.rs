@@ -1,5 +1,6 @@
 //! The engine on a local journal: what `local` and `demo` share.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ pub(super) struct Stage {
     journal: LocalJournal,
     engine: Arc<LocalEngine>,
     board: Arc<Board>,
+    /// By the UIDs of their runs: who is driven again is told of it where it waits.
+    fleets: Mutex<HashMap<String, Fleet<LocalEngine>>>,
 }
 
 impl Stage {
@@ -44,7 +47,7 @@ impl Stage {
             owner: Owner { id: Holder::process(uuid::Uuid::new_v4().as_u128()), tenure: Tenure::Exclusive },
             drain: tokio_util::sync::CancellationToken::new(),
         };
-        Ok(Self { journal, engine: Arc::new(engine), board })
+        Ok(Self { journal, engine: Arc::new(engine), board, fleets: Mutex::default() })
     }
 
     /// Stores a definition.
@@ -77,7 +80,10 @@ impl Stage {
     async fn drive_one(&self, run: Loaded) {
         let (uid, generation) = (run.run.uid.clone(), run.wishes.generation);
         self.board.put(&run.run, &run.stored);
-        let fleet = Fleet::new(self.engine.clone());
+        let fleet = {
+            let mut fleets = self.fleets.lock().unwrap_or_else(PoisonError::into_inner);
+            fleets.entry(uid.clone()).or_insert_with(|| Fleet::new(self.engine.clone())).clone()
+        };
         fleet.offer(run);
         tokio::select! {
             () = fleet.idle() => {}

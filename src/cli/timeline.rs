@@ -36,8 +36,11 @@ impl Timeline {
 /// The colour of what happened: red for what needs a person, yellow for what did not go as defined.
 pub(super) fn style(note: &Note) -> Style {
     let colour = match note.occasion {
-        Occasion::Succeeded | Occasion::StepSucceeded => AnsiColor::Green,
-        Occasion::StepCompensated | Occasion::Compensated | Occasion::Compensating => AnsiColor::Cyan,
+        Occasion::Succeeded | Occasion::StepSucceeded | Occasion::StepConfirmed => AnsiColor::Green,
+        Occasion::StepCompensated | Occasion::Compensated | Occasion::Compensating | Occasion::CompensatedByHand => {
+            AnsiColor::Cyan
+        }
+        Occasion::Intervened => AnsiColor::Magenta,
         Occasion::Stalled | Occasion::Abandoned => AnsiColor::Red,
         _ if note.level == Level::Warning => AnsiColor::Yellow,
         _ => AnsiColor::White,

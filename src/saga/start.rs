@@ -32,7 +32,8 @@ impl Turn<'_> {
         if let Some(failure) = self.overdue() {
             return self.refuse(End::Compensated, failure);
         }
-        if wishes.holds() {
+        // A process that is about to end pins nothing either: it may be here because what it pinned goes away.
+        if self.holds(wishes) {
             self.state.stored.start_time.get_or_insert(self.now.wall);
             if let Some(deadline) = self.run_deadline() {
                 self.wake(self.now.monotonic_at(deadline));

@@ -53,7 +53,7 @@ impl Definitions for Shelf {
             self.0.panics.store(left - 1, Ordering::Relaxed);
             panic!("the definitions were told to");
         }
-        match self.0.fate.mishap(Source::Store, 20) {
+        match self.0.fate.mishap(Source::Store, 12) {
             1 => {
                 self.0.fault("definition not found");
                 Err(Unready::NotFound)
@@ -68,7 +68,7 @@ impl Definitions for Shelf {
 
     async fn pinned(&self, _namespace: &str, _name: &str, revision: &str) -> Result<Arc<Definition>, Unready> {
         let lost = Unready::RevisionNotFound(revision.to_owned());
-        match self.0.fate.mishap(Source::Store, 20) {
+        match self.0.fate.mishap(Source::Store, 12) {
             1 => {
                 self.0.fault("revision not found");
                 Err(lost)
@@ -82,7 +82,7 @@ impl Definitions for Shelf {
     }
 
     async fn holds(&self, _namespace: &str, revision: &str) -> Result<bool, JournalError> {
-        match self.0.fate.mishap(Source::Store, 20) {
+        match self.0.fate.mishap(Source::Store, 12) {
             1 => {
                 self.0.fault("nobody says whether the revision stays");
                 Err(JournalError::Unavailable("it was told to be".to_owned()))

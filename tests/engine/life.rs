@@ -7,12 +7,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
-use saga_operator::api::SagaRunSpec;
 use saga_operator::saga::Tenure;
 
 use super::fate::{Choices, Fate, Source, Tape, Telling};
 use super::oracle;
 use super::people;
+use super::services::Weakness;
 use super::shape::drawn;
 use super::world::World;
 
@@ -30,40 +30,39 @@ pub struct Life {
 
 /// Lives it.
 pub fn live(choices: Choices, telling: Telling) -> Life {
+    live_with(choices, telling, None)
+}
+
+/// Lives it among participants, or with a sender, that do not keep their word.
+pub fn live_with(choices: Choices, telling: Telling, weakness: Option<Weakness>) -> Life {
     hear_panics();
     HEARD.with_borrow_mut(|heard| *heard = Some(Vec::new()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let fate = runtime.block_on(async { Arc::new(Fate::new(choices, telling)) });
-    let lived = catch_unwind(AssertUnwindSafe(|| runtime.block_on(pass(fate.clone()))));
+    let lived = catch_unwind(AssertUnwindSafe(|| runtime.block_on(pass(fate.clone(), weakness))));
     drop(runtime);
     let (mut broken, ends) = lived.unwrap_or_else(|panic| (vec![words(panic.as_ref())], BTreeMap::new()));
     broken.extend(HEARD.take().unwrap_or_default());
     Life { broken, tape: fate.drawn(), story: fate.story(), faults: fate.faults(), ends }
 }
 
-async fn pass(fate: Arc<Fate>) -> (Vec<String>, BTreeMap<String, u32>) {
+async fn pass(fate: Arc<Fate>, weakness: Option<Weakness>) -> (Vec<String>, BTreeMap<String, u32>) {
     for source in [Source::Store, Source::Wire, Source::Watch] {
-        fate.make_rarer(source, [1, 1, 2, 8][fate.below(Source::Shape, 4) as usize]);
+        fate.make_rarer(source, [1, 1, 2, 6][fate.below(Source::Shape, 4) as usize]);
     }
     let tenure = if fate.below(Source::Shape, 4) == 3 { Tenure::Exclusive } else { Tenure::Contended };
-    let mut world = World::new(fate.clone(), drawn(&fate, "order-1"), tenure);
+    let mut world = World::new(fate.clone(), drawn(&fate, "order-1"), tenure, weakness);
     world.start();
     if tenure == Tenure::Contended {
         for _ in 0..fate.below(Source::Shape, 3) {
             world.start();
         }
     }
-    let uids: Vec<String> = (0..=fate.below(Source::Shape, 2)).map(|run| format!("run-{run}")).collect();
-    for uid in &uids {
-        let deadline = (fate.below(Source::Shape, 5) == 4).then(|| 1 + fate.below(Source::Shape, 90));
-        let active_deadline_seconds = deadline.map(|seconds| i32::try_from(seconds).unwrap());
-        let wanted = fate.below(Source::Shape, 2) == 0;
-        let input = serde_json::Map::from_iter([("wanted".to_owned(), wanted.into())]);
-        world.submit_with(uid, SagaRunSpec { active_deadline_seconds, input, ..SagaRunSpec::default() });
-    }
-    for _ in 0..fate.below(Source::People, 12) {
-        tokio::time::sleep(fate.millis(Source::People, 5000)).await;
-        people::act(&mut world, &uids).await;
+    let mut uids: Vec<String> = (0..=fate.below(Source::Shape, 2)).map(|run| format!("run-{run}")).collect();
+    uids.iter().for_each(|uid| people::submit(&world, uid));
+    for _ in 0..fate.below(Source::People, 16) {
+        tokio::time::sleep(fate.millis(Source::People, 4000)).await;
+        people::act(&mut world, &mut uids).await;
     }
     fate.calm_down();
     if fate.below(Source::People, 2) == 1 {

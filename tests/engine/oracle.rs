@@ -216,12 +216,12 @@ impl Judge<'_> {
             if step.role == Role::ReadOnly {
                 continue;
             }
-            let (effect, final_) =
-                (self.world.services.effect(self.uid, &step.name), self.world.services.confirmed(self.uid, &step.name));
+            let services = &self.world.services;
+            let found = (services.effects(self.uid, &step.name), services.confirmed(self.uid, &step.name));
             let wanted = all && !skipped;
-            self.ensure(effect == wanted && final_ == (wanted && step.confirm.is_some()), || {
-                let end = last.end;
-                format!("I6: the run ended {end:?}; of '{}': effect {effect}, confirmed {final_}", step.name)
+            self.ensure(found == (u32::from(wanted), wanted && step.confirm.is_some()), || {
+                let (end, (effects, confirmed)) = (last.end, found);
+                format!("I6: the run ended {end:?}; '{}' has {effects} effects, confirmed: {confirmed}", step.name)
             });
         }
     }

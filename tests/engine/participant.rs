@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::fate::{Fate, Source, lock};
 use super::manner::Manner;
 use super::process::Process;
-use super::services::{Part, Services, answer_told, http, line};
+use super::services::{Part, Services, Weakness, answer_told, http, line};
 use super::store::Store;
 use super::wire;
 
@@ -67,7 +67,7 @@ impl ProcessParticipant {
         let until = Instant::now() + polling.timeout;
         self.process.thaw().await;
         let wire = |bound| self.fate.millis(Source::Wire, bound);
-        let kind = match self.fate.mishap(Source::Wire, 12) {
+        let kind = match self.fate.mishap(Source::Wire, 8) {
             1 => "look lost",
             2 => "look delayed",
             3 => "participant has lost the operation for a while",
@@ -96,6 +96,9 @@ impl ProcessParticipant {
 
     async fn send(&self, intent: Intent) -> Answer {
         wire::calls(&self.services, &self.fate, &self.store, &self.process, &intent);
+        if self.services.weakness == Some(Weakness::SendsTwice) && intent.attempt > 1 {
+            wire::calls(&self.services, &self.fate, &self.store, &self.process, &intent);
+        }
         let expires = self.clock.instant(intent.expires);
         if Instant::now() >= expires {
             return Answer::NotSent { reason: Reason::Timeout, message: "too late".to_owned() };
@@ -130,7 +133,7 @@ impl ProcessParticipant {
     }
 
     fn way(&self, intent: &Intent) -> Way {
-        let (way, kind) = match self.fate.mishap(Source::Wire, 26) {
+        let (way, kind) = match self.fate.mishap(Source::Wire, 16) {
             1 => (Way::Unsent, "no route to the participant"),
             2 | 3 => (Way::Lost, "request lost"),
             4 | 5 => (Way::Slow, "request delayed"),

@@ -1,5 +1,7 @@
 //! What users do, and what happens to processes.
 
+use saga_operator::api::SagaRunSpec;
+use saga_operator::api::definition::Role;
 use saga_operator::api::run::{Direction, Intervention, InterventionAction};
 use saga_operator::saga::{Phase, Tenure};
 
@@ -8,9 +10,9 @@ use super::shape::drawn;
 use super::world::World;
 
 /// Something that users or machines do.
-pub async fn act(world: &mut World, uids: &[String]) {
+pub async fn act(world: &mut World, uids: &mut Vec<String>) {
     let fate = world.fate.clone();
-    let uid = &uids[below(world, uids.len())];
+    let uid = &uids[below(world, uids.len())].clone();
     let place = below(world, world.processes.len());
     let name = world.processes[place].process.name.clone();
     match fate.below(Source::People, 20) {
@@ -48,9 +50,23 @@ pub async fn act(world: &mut World, uids: &[String]) {
             world.book.change(drawn(&fate, &revision));
         }
         12..=14 => resolve(world, uid),
+        16 | 17 if uids.len() < 4 => {
+            let uid = format!("run-{}", uids.len());
+            submit(world, &uid);
+            uids.push(uid);
+        }
         15 => meddle(world, uid),
         _ => {}
     }
+}
+
+/// Asks for a run, in one case of five with a deadline of its own.
+pub fn submit(world: &World, uid: &str) {
+    let below = |bound| world.fate.below(Source::Shape, bound);
+    let deadline = (below(5) == 4).then(|| 1 + below(90));
+    let active_deadline_seconds = deadline.map(|seconds| i32::try_from(seconds).unwrap());
+    let input = serde_json::Map::from_iter([("wanted".to_owned(), (below(2) == 0).into())]);
+    world.submit_with(uid, SagaRunSpec { active_deadline_seconds, input, ..SagaRunSpec::default() });
 }
 
 /// A person ends a stall: has it tried again, or looks what became of it, does it by hand, and says so.
@@ -68,13 +84,13 @@ pub fn resolve(world: &World, uid: &str) {
         .revision
         .as_ref()
         .and_then(|name| world.book.revision(name))
-        .is_some_and(|saga| saga.spec.steps[call.step].role == saga_operator::api::definition::Role::Pivot);
+        .is_some_and(|saga| saga.spec.steps[call.step].role == Role::Pivot);
     let action = match world.fate.below(Source::People, 3) {
         1 => {
             world.services.by_hand(uid, &step, call.direction);
             InterventionAction::MarkSucceeded
         }
-        2 if pivot && !world.services.effect(uid, &step) => {
+        2 if pivot && world.services.effects(uid, &step) == 0 => {
             world.services.closed_by_hand(uid, &step);
             InterventionAction::MarkFailed
         }

@@ -23,7 +23,8 @@ pub enum Part {
 /// One participant, as it stands for one step of one run.
 #[derive(Debug, Default)]
 struct Service {
-    effect: bool,
+    /// How often the action was done and not undone.
+    effects: u32,
     confirmed: bool,
     highest: Fence,
     /// The first final answer to each key.
@@ -50,11 +51,29 @@ pub struct Services {
     pub ledger: Mutex<Vec<Left>>,
     pub broken: Mutex<Vec<String>>,
     pub script: Mutex<Vec<Part>>,
+    /// A promise that no participant keeps, to see that the oracle finds it.
+    pub weakness: Option<Weakness>,
+}
+
+/// What goes wrong on purpose, to see that it is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weakness {
+    /// Not P1.
+    ForgetsKeys,
+    /// Not P3.
+    IgnoresFences,
+    /// The sender sends again what it has sent.
+    SendsTwice,
 }
 
 impl Services {
-    pub fn effect(&self, uid: &str, step: &str) -> bool {
-        self.of(uid, step, |service| service.effect)
+    pub fn weak(weakness: Option<Weakness>) -> Self {
+        Self { weakness, ..Self::default() }
+    }
+
+    /// How often the action was done and not undone.
+    pub fn effects(&self, uid: &str, step: &str) -> u32 {
+        self.of(uid, step, |service| service.effects)
     }
 
     pub fn confirmed(&self, uid: &str, step: &str) -> bool {
@@ -74,8 +93,8 @@ impl Services {
     /// A person does what a call was to do; nothing comes after it.
     pub fn by_hand(&self, uid: &str, step: &str, direction: Direction) {
         self.of(uid, step, |service| match direction {
-            Direction::Forward => (service.effect, service.closed) = (true, Some(200)),
-            Direction::Compensate => (service.effect, service.closed) = (false, Some(422)),
+            Direction::Forward => (service.effects, service.closed) = (1, Some(200)),
+            Direction::Compensate => (service.effects, service.closed) = (0, Some(422)),
             Direction::Confirm => service.confirmed = true,
         });
     }
@@ -107,7 +126,7 @@ impl Services {
                 service.running.remove(key);
                 return Err(answer);
             }
-            service.highest = service.highest.max(intent.fence);
+            self.note_fence(service, intent);
             service.accepted.insert(key.to_owned());
             Ok(accepted(key, retry_after))
         })
@@ -121,7 +140,7 @@ impl Services {
             if let Some(answer) = service.known(intent) {
                 return answer;
             }
-            service.highest = service.highest.max(intent.fence);
+            self.note_fence(service, intent);
             // The answer, and what a repeated key gets.
             let (says, remembered) = match manner {
                 Manner::Refuses(status) => {
@@ -137,11 +156,13 @@ impl Services {
                 Manner::DoesAndBreaks => (http(500), 200),
             };
             match intent.call.direction {
-                Direction::Forward => service.effect = true,
-                Direction::Compensate => service.effect = false,
+                Direction::Forward => service.effects += 1,
+                Direction::Compensate => service.effects = service.effects.saturating_sub(1),
                 Direction::Confirm => service.confirmed = true,
             }
-            service.finals.insert(key.to_owned(), remembered);
+            if self.weakness != Some(Weakness::ForgetsKeys) {
+                service.finals.insert(key.to_owned(), remembered);
+            }
             says
         })
     }
@@ -158,6 +179,12 @@ impl Services {
                 None => http(404),
             }
         })
+    }
+
+    fn note_fence(&self, service: &mut Service, intent: &Intent) {
+        if self.weakness != Some(Weakness::IgnoresFences) {
+            service.highest = service.highest.max(intent.fence);
+        }
     }
 
     fn with<T>(&self, intent: &Intent, work: impl FnOnce(&mut Service) -> T) -> T {

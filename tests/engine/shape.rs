@@ -70,7 +70,7 @@ impl Draw<'_> {
             Some(pivot) if index > pivot => Role::Retriable,
             Some(_) | None => Role::Compensatable,
         };
-        let compensation = || Compensation { call: self.call(format!("undo/{index}"), 2), priority: self.number(0, 3) };
+        let compensation = || Compensation { call: self.call(format!("undo/{index}"), 1), priority: self.number(0, 3) };
         let undone = role == Role::Compensatable;
         Step {
             name: format!("s{index}"),

@@ -45,7 +45,7 @@ impl Hooks {
     /// What chance has for an operation.
     fn mishap(&self, name: &'static str) -> (Fault, u32) {
         let fate = &self.fate;
-        let fault = match fate.mishap(Source::Store, 30) {
+        let fault = match fate.mishap(Source::Store, 18) {
             1 => Fault::Unavailable,
             2 => Fault::Overtaken,
             3 => Fault::Unclear,
@@ -57,7 +57,7 @@ impl Hooks {
         if fault != Fault::None {
             fate.fault(word(fault), || format!("the next {name}"));
         }
-        let slow = fate.mishap(Source::Store, 16) == 1;
+        let slow = fate.mishap(Source::Store, 10) == 1;
         if slow {
             fate.fault("slow store", || format!("the next {name}"));
         }

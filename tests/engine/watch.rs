@@ -61,7 +61,7 @@ impl<E: Ports> Watch<E> {
 
     /// All runs are listed, by a server that may lag behind.
     fn look_again(&self, past: &BTreeMap<String, Vec<Arc<Loaded>>>) {
-        if self.fate.mishap(Source::Watch, 4) != 1 {
+        if self.fate.mishap(Source::Watch, 3) != 1 {
             return self.list();
         }
         self.fate.fault("stale list", || self.process.name.clone());
@@ -78,7 +78,7 @@ impl<E: Ports> Watch<E> {
     }
 
     async fn bring(&self, run: Arc<saga_operator::saga::Identity>, now: Option<Arc<Loaded>>) {
-        let late = match self.fate.mishap(Source::Watch, 12) {
+        let late = match self.fate.mishap(Source::Watch, 8) {
             1 => {
                 self.fate.fault("news lost", || format!("{} of {}", self.process.name, run.uid));
                 return;

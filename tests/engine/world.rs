@@ -18,7 +18,7 @@ use super::definitions::{Book, Shelf};
 use super::fate::{Choices, Fate, Source, Telling, lock};
 use super::participant::ProcessParticipant;
 use super::process::{Process, ProcessJournal};
-use super::services::Services;
+use super::services::{Services, Weakness};
 use super::shape::Saga;
 use super::store::{Hooks, Store};
 use super::watch::Watch;
@@ -78,13 +78,13 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(fate: Arc<Fate>, saga: Arc<Saga>, tenure: Tenure) -> Self {
+    pub fn new(fate: Arc<Fate>, saga: Arc<Saga>, tenure: Tenure, weakness: Option<Weakness>) -> Self {
         // A store that is locked by one process writes nothing for another.
         let hooks = Arc::new(Hooks::new(fate.clone(), tenure == Tenure::Contended));
         Self {
             store: MemoryJournal::new(hooks.clone()),
             hooks,
-            services: Arc::default(),
+            services: Arc::new(Services::weak(weakness)),
             book: Arc::new(Book::new(fate.clone(), saga)),
             ears: Ears::new(fate.clone()),
             processes: Vec::new(),
@@ -99,7 +99,7 @@ impl World {
     pub fn calm(saga: Arc<Saga>) -> Self {
         let fate = Arc::new(Fate::new(Choices::Seed(1), Telling::Untold));
         fate.calm_down();
-        let world = Self::new(fate, saga, Tenure::Contended);
+        let world = Self::new(fate, saga, Tenure::Contended, None);
         world.ears.keeps.store(true, Ordering::Relaxed);
         world
     }

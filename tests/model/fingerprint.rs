@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use saga_operator::api::Reason;
 use saga_operator::saga::{
-    Answer, CallId, CallRecord, Effect, Event, EventKind, Fence, Holder, Intent, Local, Monotonic, Now, Open, State,
-    StepRecord, Stored, Wishes,
+    Answer, CallId, CallRecord, Effect, Event, EventKind, Fence, Holder, Intent, Local, Monotonic, Now, Open, Polling,
+    State, StepRecord, Stored, Wishes,
 };
 
 use super::process::{Decided, Process, Word, Writing};
@@ -172,9 +172,11 @@ impl Reader<'_> {
             }
             self.intent(&packet.intent);
         }
-        for service in &world.services {
+        for service in world.services.iter() {
             self.signed(service.effect.into());
             self.put(service.undone);
+            self.put(service.confirmed);
+            self.put(service.working.is_some());
             self.count(service.given.len());
             service.given.values().for_each(|status| self.put(*status));
             self.count(service.anomalies.len());
@@ -207,6 +209,8 @@ impl Reader<'_> {
             end,
             revision_lost,
             steps,
+            outputs,
+            judged,
             fence,
             holder,
             conditions,
@@ -226,6 +230,9 @@ impl Reader<'_> {
             reader.text(failure.step.as_deref());
         });
         steps.iter().for_each(|step| self.step(step));
+        self.count(outputs.len());
+        self.count(judged.len());
+        judged.iter().for_each(|judged| self.put(judged.outcome as u32));
         self.fence(*fence);
         self.some(holder.as_ref(), Self::holder);
         // The messages and the other conditions are made from the same things.
@@ -243,10 +250,11 @@ impl Reader<'_> {
     }
 
     fn step(&mut self, step: &StepRecord) {
-        let StepRecord { name: _, forward, outputs, compensation } = step;
+        let StepRecord { name: _, forward, outputs, compensation, confirm } = step;
         self.call(forward);
         self.count(outputs.len());
         self.some(compensation.as_ref(), Self::call);
+        self.some(confirm.as_ref(), Self::call);
     }
 
     fn call(&mut self, call: &CallRecord) {
@@ -272,7 +280,8 @@ impl Reader<'_> {
         self.put(http_status.unwrap_or_default());
         self.some(*reason, Self::reason);
         self.some(open.as_ref(), |reader, open| {
-            let Open { fence, deadline, not_before } = open;
+            let Open { fence, deadline, not_before, location } = open;
+            reader.put(location.is_some());
             reader.fence(*fence);
             reader.wall(*deadline);
             reader.some(*not_before, Self::wall);
@@ -280,7 +289,13 @@ impl Reader<'_> {
     }
 
     fn wishes(&mut self, wishes: &Wishes) {
-        let Wishes { generation, suspend, cancellation, deletion, active_deadline: _ } = wishes;
+        let Wishes { generation, suspend, cancellation, deletion, active_deadline: _, interventions } = wishes;
+        self.count(interventions.len());
+        for one in interventions {
+            self.put(one.action as u32);
+            self.put(one.direction as u32);
+            self.text(Some(&one.step));
+        }
         self.signed(generation - self.world.store.wishes.generation);
         self.put(*suspend);
         self.some(deletion.as_ref(), |reader, policy| reader.put(*policy as u32));
@@ -315,6 +330,7 @@ impl Reader<'_> {
             self.put(own.sent);
             self.put(own.counted);
             self.moment(own.since);
+            self.some(own.polled_until, Self::moment);
         }
     }
 
@@ -327,6 +343,11 @@ impl Reader<'_> {
         self.count(process.outbox.len());
         process.outbox.iter().for_each(|intent| self.intent(intent));
         self.awaited(&process.awaited);
+        self.count(process.followed.len());
+        for (polling, due) in process.followed.values() {
+            self.polling(polling);
+            self.some(*due, Self::moment);
+        }
         self.events(&process.inbox);
         match &process.writing {
             Writing::No => self.put(0_u32),
@@ -367,6 +388,12 @@ impl Reader<'_> {
             match effect {
                 Effect::Withdraw(call) | Effect::Cut(call) => self.call_id(*call),
                 Effect::Send(intent) => self.intent(intent),
+                Effect::Poll(polling) => self.polling(polling),
+                Effect::PollAgain { call, fence, at } => {
+                    self.call_id(*call);
+                    self.fence(*fence);
+                    self.moment(*at);
+                }
                 Effect::Release => self.put(99_u32),
             }
         }
@@ -379,7 +406,7 @@ impl Reader<'_> {
             self.put(EventKind::ALL.iter().position(|kind| *kind == event.kind()).unwrap_or(99) as u64);
             match event {
                 Event::Wished(wishes) => self.wishes(wishes),
-                Event::Answered { call, fence, answer } => {
+                Event::Answered { call, fence, answer } | Event::Polled { call, fence, answer } => {
                     self.call_id(*call);
                     self.fence(*fence);
                     self.answer(answer);
@@ -404,6 +431,14 @@ impl Reader<'_> {
                 self.reason(*reason);
             }
         }
+    }
+
+    fn polling(&mut self, polling: &Polling) {
+        self.call_id(polling.call);
+        self.fence(polling.fence);
+        self.put(polling.attempt);
+        self.moment(polling.first);
+        self.moment(polling.expires);
     }
 
     fn intent(&mut self, intent: &Intent) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use saga_operator::saga::{
-    CallId, Effect, Event, Fence, Intent, Mode, Monotonic, Plan, State, Stored, Transition, step,
+    CallId, Effect, Event, Fence, Intent, Mode, Monotonic, Open, Plan, Polling, State, Stored, Transition, step,
 };
 
 use super::promise;
@@ -15,14 +15,15 @@ use super::world::{Broken, World, lost};
 /// A process that drives the run.
 #[derive(Clone)]
 pub struct Process {
-    pub place: usize,
     pub life: u32,
     pub plan: Arc<Plan>,
-    pub state: State,
+    pub state: Arc<State>,
     /// Last read or written; 0: none.
     pub version: u32,
     /// Attempts that wait for their time.
     pub scheduled: BTreeMap<CallId, Arc<Intent>>,
+    /// Calls in progress, and when to look next; none while nobody decided on what the last look brought.
+    pub followed: BTreeMap<CallId, (Arc<Polling>, Option<Monotonic>)>,
     pub wake_at: Option<Monotonic>,
     /// Attempts that were handed to the sender and have not left.
     pub outbox: Vec<Arc<Intent>>,
@@ -43,6 +44,7 @@ pub struct Decided {
     pub turn: Transition,
     pub events: Vec<Event>,
     intents: Vec<Arc<Intent>>,
+    polls: Vec<Arc<Polling>>,
     /// Whether the process knew a turn and an end before.
     pub known: (bool, bool),
 }
@@ -69,6 +71,18 @@ pub enum Word {
 }
 
 impl Decided {
+    fn new(turn: Transition, events: Vec<Event>, known: (bool, bool)) -> Self {
+        let (mut intents, mut polls) = (Vec::new(), Vec::new());
+        for effect in &turn.effects {
+            match effect {
+                Effect::Send(intent) => intents.push(Arc::new((**intent).clone())),
+                Effect::Poll(polling) => polls.push(Arc::new((**polling).clone())),
+                Effect::Withdraw(_) | Effect::Cut(_) | Effect::PollAgain { .. } | Effect::Release => {}
+            }
+        }
+        Self { turn, events, intents, polls, known }
+    }
+
     pub fn intents(&self) -> impl Iterator<Item = &Arc<Intent>> {
         self.intents.iter()
     }
@@ -78,12 +92,12 @@ impl Process {
     /// Fresh, and with an empty memory.
     pub fn new(setup: &Setup, place: usize, life: u32, version: u32) -> Self {
         Self {
-            place,
             life,
             plan: setup.plan(place, life),
-            state: State::default(),
+            state: Arc::default(),
             version,
             scheduled: BTreeMap::new(),
+            followed: BTreeMap::new(),
             wake_at: None,
             outbox: Vec::new(),
             awaited: BTreeMap::new(),
@@ -115,11 +129,24 @@ impl Process {
 
     /// Something of it, or of its write, happens before time passes.
     pub fn is_busy(&self, now: Monotonic) -> bool {
-        matches!(self.writing, Writing::Sent(_)) || !self.outbox.is_empty() || self.has_work(now)
+        matches!(self.writing, Writing::Sent(_))
+            || !self.outbox.is_empty()
+            || self.looks(now).next().is_some()
+            || self.has_work(now)
     }
 
     /// The times at which something of it happens.
-    pub fn timers(&self) -> impl Iterator<Item = Monotonic> {
+    pub fn moments(&self) -> impl Iterator<Item = Monotonic> {
+        self.timers().chain(self.followed.values().filter_map(|(_, due)| *due))
+    }
+
+    /// The looks at calls in progress that are due.
+    pub fn looks(&self, now: Monotonic) -> impl Iterator<Item = CallId> {
+        self.followed.iter().filter(move |(_, (_, due))| due.is_some_and(|due| due <= now)).map(|(call, _)| *call)
+    }
+
+    /// The times at which it acts by itself.
+    fn timers(&self) -> impl Iterator<Item = Monotonic> {
         let scheduled = self.scheduled.values().map(|intent| intent.not_before.unwrap_or_default());
         let on_the_wire = self.awaited.iter().filter(|((call, fence), _)| !self.holds(*call, *fence));
         self.wake_at.into_iter().chain(scheduled).chain(on_the_wire.map(|(_, until)| *until))
@@ -131,7 +158,7 @@ impl Process {
     }
 
     /// It has seen the run.
-    pub const fn is_touched(&self) -> bool {
+    pub fn is_touched(&self) -> bool {
         self.state.local.unchanged_since.is_some()
     }
 
@@ -155,6 +182,7 @@ impl Process {
                     self.scheduled.remove(call);
                 }
                 Effect::Cut(call) => {
+                    self.followed.remove(call);
                     // The newest attempt of the call; an older one has lost its handle already.
                     let newest = self.awaited.keys().filter(|(of, _)| of == call).map(|(_, fence)| *fence).max();
                     if let Some(fence) = newest {
@@ -162,7 +190,7 @@ impl Process {
                         self.outbox.retain(|intent| (intent.call, intent.fence) != (*call, fence));
                     }
                 }
-                Effect::Send(_) | Effect::Release => {}
+                Effect::Send(_) | Effect::Poll(_) | Effect::PollAgain { .. } | Effect::Release => {}
             }
         }
         Ok(())
@@ -222,9 +250,10 @@ impl World {
         let process = self.process(place);
         process.version = version;
         process.saw(stored);
-        process.state.observe(stored.clone(), now);
+        Arc::make_mut(&mut process.state).observe(stored.clone(), now);
         if !process.state.local.owned {
             process.scheduled.clear();
+            process.followed.clear();
         }
     }
 
@@ -234,18 +263,13 @@ impl World {
         let turn = step(&process.plan, &process.state, &events, now);
         process.take_back(&turn)?;
         if !turn.changed {
-            return self.adopt(place, &turn, &[], Keep::No);
+            return self.adopt(place, &Decided::new(turn, Vec::new(), (false, false)), Keep::No);
         }
         let known = (process.turned, process.ended);
         process.saw(&turn.state.stored);
-        let intent = |effect: &Effect| match effect {
-            Effect::Send(intent) => Some(Arc::new((**intent).clone())),
-            Effect::Withdraw(_) | Effect::Cut(_) | Effect::Release => None,
-        };
-        let intents = turn.effects.iter().filter_map(intent).collect();
         let fence = turn.state.stored.fence;
         let notes: Vec<String> = turn.notes.iter().map(ToString::to_string).collect();
-        process.writing = Writing::Sent(Arc::new(Decided { turn, events, intents, known }));
+        process.writing = Writing::Sent(Arc::new(Decided::new(turn, events, known)));
         self.tell(|world| {
             format!("{} decides, and begins to write fence {fence}: {}", world.name(place), notes.join("; "))
         });
@@ -257,7 +281,7 @@ impl World {
         if let Word::Landed(version) = word {
             self.tell(|world| format!("{} hears that its write landed", world.name(place)));
             self.process(place).version = version;
-            return self.adopt(place, &decided.turn, &decided.intents, Keep::No);
+            return self.adopt(place, decided, Keep::No);
         }
         self.tell(|world| format!("{} hears {word:?} and reads again", world.name(place)));
         let (wanted, stored) = (&decided.turn.state.stored, self.store.stored.clone());
@@ -267,7 +291,7 @@ impl World {
             self.process(place).version = self.store.version;
             // What was read with it may be newer than what was decided on: decided again before anything is sent.
             let news = decided.turn.state.local.wishes.as_ref() != Some(&wishes);
-            self.adopt(place, &decided.turn, &decided.intents, if news { Keep::Yes } else { Keep::No })?;
+            self.adopt(place, decided, if news { Keep::Yes } else { Keep::No })?;
             return if news { self.decide(place, vec![Event::Wished(wishes)]) } else { Ok(()) };
         }
         let process = self.process(place);
@@ -275,7 +299,7 @@ impl World {
             // It certainly did not land, and never will.
             (process.turned, process.ended) = decided.known;
         }
-        process.state.not_landed(&decided.turn);
+        Arc::make_mut(&mut process.state).not_landed(&decided.turn);
         let version = self.store.version;
         self.observe(place, version, &stored);
         let kept = decided.events.iter().filter(|event| !matches!(event, Event::Wished(_)));
@@ -288,24 +312,30 @@ impl World {
     }
 
     /// The decision is stored, or changed nothing: it is the state now, and its intents may be sent.
-    fn adopt(&mut self, place: usize, turn: &Transition, intents: &[Arc<Intent>], keep: Keep) -> Result<(), Broken> {
+    fn adopt(&mut self, place: usize, decided: &Decided, keep: Keep) -> Result<(), Broken> {
+        let turn = &decided.turn;
         let now = self.now(place);
         let process = self.process(place);
-        process.state = turn.state.clone();
+        process.state = Arc::new(turn.state.clone());
         process.wake_at = turn.wake_at;
         if turn.changed {
-            process.state.landed(now);
+            Arc::make_mut(&mut process.state).landed(now);
             // Whatever this process began before and never heard of has not landed: this write overtook it.
             (process.turned, process.ended) = (false, false);
             process.saw(&turn.state.stored);
         }
-        for intent in intents {
+        let sends = !decided.intents.is_empty() || !decided.polls.is_empty();
+        if sends && !turn.changed {
+            return Err("I1: something is to be sent, and nothing is stored".to_owned());
+        }
+        for intent in &decided.intents {
             if intent.not_before.is_some() || keep == Keep::Yes {
                 process.scheduled.insert(intent.call, intent.clone());
             } else {
                 process.hand_over(intent.clone())?;
             }
         }
+        process.follow(decided);
         Ok(())
     }
 
@@ -342,10 +372,28 @@ enum Keep {
 }
 
 impl Process {
+    fn follow(&mut self, decided: &Decided) {
+        for polling in &decided.polls {
+            self.followed.insert(polling.call, (polling.clone(), Some(polling.first)));
+        }
+        for effect in &decided.turn.effects {
+            if let Effect::PollAgain { call, fence, at } = effect
+                && let Some((_, due)) = self.followed.get_mut(call).filter(|(polling, _)| polling.fence == *fence)
+            {
+                *due = Some(*at);
+            }
+        }
+        let stored = &self.state.stored;
+        self.followed.retain(|call, (polling, _)| {
+            let located = |open: &Open| open.location.is_some() && open.fence == polling.fence;
+            stored.open_calls().any(|(id, _, open)| id == *call && located(open))
+        });
+    }
+
     /// Hands an attempt to the sender.
     fn hand_over(&mut self, intent: Arc<Intent>) -> Result<(), Broken> {
         promise::at_a_send(self, &intent)?;
-        self.state.sent(intent.call);
+        Arc::make_mut(&mut self.state).sent(intent.call);
         self.awaited.insert((intent.call, intent.fence), intent.expires);
         self.outbox.push(intent);
         Ok(())

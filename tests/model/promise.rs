@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use saga_operator::api::definition::Role;
-use saga_operator::api::run::Direction;
+use saga_operator::api::definition::{CompensationOrder, OnExhausted, Role};
+use saga_operator::api::run::{Direction, InterventionAction};
 use saga_operator::saga::{
     CallId, Definition, Digest, End, Fence, IdempotencyKey, Intent, MARGIN, Mode, Phase, StepRecord, Stored,
 };
@@ -17,7 +17,7 @@ use super::world::{Broken, World, words};
 pub struct Ledger {
     /// Intents that stand in a landed write of the process at a place, and were not sent.
     pub unsent: Vec<(usize, CallId, Fence)>,
-    pub keys: Vec<(IdempotencyKey, Digest)>,
+    pub keys: Arc<Vec<(IdempotencyKey, Digest)>>,
 }
 
 impl Ledger {
@@ -50,7 +50,7 @@ impl Ledger {
                     return Err(format!("I8: {} is another request under the same key", words(intent)));
                 }
                 Some(_) => {}
-                None => self.keys.push((intent.key.clone(), digest)),
+                None => Arc::make_mut(&mut self.keys).push((intent.key.clone(), digest)),
             }
         }
         Ok(())
@@ -75,6 +75,7 @@ pub fn at_a_write(
     taken_at: Option<u64>,
 ) -> Result<(), Broken> {
     ensure(after.fence > before.fence, || format!("I5: fence {} after {}", after.fence, before.fence))?;
+    let definition = &world.setup.definition;
     for intent in intents {
         let name = || words(intent);
         ensure(intent.fence == after.fence, || format!("I5: {} is stored by another write", name()))?;
@@ -85,8 +86,8 @@ pub fn at_a_write(
             format!("I3: {} is stored after the run turned", name())
         })?;
         ensure(after.end.is_none(), || format!("I7: {} is stored with the end", name()))?;
+        in_order(definition, after, intent)?;
     }
-    let definition = &world.setup.definition;
     for (step, record) in after.steps.iter().enumerate() {
         sane(definition, step, record)?;
         let begun = before.steps.get(step).is_none_or(|old| old.compensation.is_none());
@@ -97,15 +98,40 @@ pub fn at_a_write(
     Ok(())
 }
 
+/// Forward calls and confirms follow the order of dependencies, and confirms the commit point.
+fn in_order(definition: &Definition, stored: &Stored, intent: &Intent) -> Result<(), Broken> {
+    let mut before = definition.steps[intent.call.step].ancestors.iter();
+    let done = |step: usize| matches!(stored.steps[step].forward.phase, Phase::Succeeded | Phase::Skipped);
+    let confirmed = |step: usize| {
+        let confirm = &stored.steps[step].confirm;
+        definition.steps[step].confirm.is_none() || confirm.as_ref().is_some_and(|call| call.phase.is_done())
+    };
+    let fits = match intent.call.direction {
+        Direction::Forward => before.all(done),
+        Direction::Confirm => before.all(confirmed) && committed(definition, stored) && stored.failure.is_none(),
+        Direction::Compensate => stored.failure.is_some(),
+    };
+    ensure(fits, || format!("{} is stored too early", words(intent)))
+}
+
 fn sane(definition: &Definition, step: usize, record: &StepRecord) -> Result<(), Broken> {
     let (plan, forward) = (&definition.steps[step], &record.forward);
     let name = &record.name;
     ensure(forward.phase != Phase::Unknown || forward.doubtful > 0, || format!("'{name}' is Unknown without doubt"))?;
-    ensure(forward.phase != Phase::Failed || forward.doubtful == 0, || format!("'{name}' is Failed in doubt"))?;
-    ensure(forward.attempts <= plan.action.retry.max_attempts, || format!("'{name}': too many attempts"))?;
-    let Some(undo) = &record.compensation else { return Ok(()) };
-    let limit = plan.compensation.as_ref().map_or(0, |call| call.retry.max_attempts);
-    ensure(undo.attempts <= limit, || format!("'{name}': too many attempts to undo"))
+    let plans = [Some(&plan.action), plan.compensation.as_ref(), plan.confirm.as_ref()];
+    for (direction, call) in record.calls() {
+        let plan = plans[direction as usize];
+        let limit = call.attempts_before + plan.map_or(0, |plan| plan.retry.max_attempts);
+        ensure(call.attempts <= limit, || format!("'{name}': too many attempts to {}", direction.as_str()))?;
+        let outcome = match direction {
+            Direction::Forward => call.phase != Phase::Resolved,
+            Direction::Compensate | Direction::Confirm => {
+                !matches!(call.phase, Phase::Failed | Phase::Unknown | Phase::Skipped)
+            }
+        };
+        ensure(outcome, || format!("I2: '{name}' {} is {:?}", direction.as_str(), call.phase))?;
+    }
+    Ok(())
 }
 
 /// I4, and the wait of a new owner.
@@ -116,16 +142,22 @@ fn first_undo(world: &World, after: &Stored, step: usize, taken_at: Option<u64>)
     ensure(matches!(record.forward.phase, Phase::Succeeded | Phase::Unknown), || {
         format!("I4: '{name}' is compensated and has no effect")
     })?;
+    ensure(!committed(definition, after), || format!("'{name}' is compensated past the commit point"))?;
     for (later, other) in after.steps.iter().enumerate() {
-        if definition.steps[later].dependencies.contains(step) || plan.dependents.contains(later) {
-            let open = matches!(other.forward.phase, Phase::Running | Phase::Waiting | Phase::Stalled);
-            let effect = definition.steps[later].role == Role::Compensatable
-                && matches!(other.forward.phase, Phase::Succeeded | Phase::Unknown);
-            let undone = other.compensation.as_ref().is_some_and(|call| call.phase == Phase::Succeeded);
-            ensure(!open && (!effect || undone), || {
-                format!("I4: '{name}' is compensated before '{}', which depends on it", other.name)
-            })?;
-        }
+        let waits = match definition.policy.order {
+            CompensationOrder::Reverse => definition.steps[later].ancestors.contains(step),
+            CompensationOrder::Parallel => definition.steps[later].priority > plan.priority,
+        };
+        let open = matches!(other.forward.phase, Phase::Running | Phase::Waiting | Phase::Stalled);
+        let effect = definition.steps[later].role == Role::Compensatable
+            && matches!(other.forward.phase, Phase::Succeeded | Phase::Unknown);
+        let over = other.compensation.as_ref().is_some_and(|call| {
+            let given_up = definition.policy.on_exhausted == OnExhausted::Continue && call.phase == Phase::Stalled;
+            matches!(call.phase, Phase::Succeeded | Phase::Resolved) || given_up
+        });
+        ensure(!waits || (!open && (!effect || over)), || {
+            format!("I4: '{name}' is compensated before '{}', which is to be undone first", other.name)
+        })?;
     }
     if let (true, Some(taken_at)) = (record.forward.doubtful > 0, taken_at) {
         let waited = Duration::from_millis(world.clock - taken_at);
@@ -137,20 +169,37 @@ fn first_undo(world: &World, after: &Stored, step: usize, taken_at: Option<u64>)
     Ok(())
 }
 
+/// The Pivot succeeded; or, without one, all is done.
+fn committed(definition: &Definition, stored: &Stored) -> bool {
+    let done = |step: usize| matches!(stored.steps[step].forward.phase, Phase::Succeeded | Phase::Skipped);
+    match definition.pivot {
+        Some(pivot) => done(pivot),
+        None => stored.failure.is_none() && (0..stored.steps.len()).all(done),
+    }
+}
+
 /// I6, when nothing is under way. Of participants that keep less: whatever breaks has a name.
 pub fn at_rest(world: &World) -> Result<(), Broken> {
     let stored = &world.store.stored;
+    // A person may be wrong about what was done.
+    let marked = world.store.wishes.interventions.iter().any(|one| one.action != InterventionAction::Retry);
     for (step, record) in stored.steps.iter().enumerate() {
         let wanted = match stored.end {
             Some(End::Succeeded) => record.forward.phase == Phase::Succeeded,
             Some(End::Compensated) => false,
-            Some(End::Abandoned | End::InvalidInput | End::DefinitionNotFound | End::DefinitionNotReady) | None => {
-                continue;
-            }
+            Some(
+                End::CompensatedByHand
+                | End::Abandoned
+                | End::InvalidInput
+                | End::DefinitionNotFound
+                | End::DefinitionNotReady,
+            )
+            | None => continue,
         };
         let service = &world.services[step];
-        let reads = world.setup.definition.steps[step].role == Role::ReadOnly;
-        if reads || service.effect == i8::from(wanted) {
+        let plan = &world.setup.definition.steps[step];
+        let unconfirmed = wanted && plan.confirm.is_some() && !service.confirmed;
+        if marked || plan.role == Role::ReadOnly || (service.effect == i8::from(wanted) && !unconfirmed) {
             continue;
         }
         let known = service.anomalies.iter().any(|anomaly| world.setup.scenario.anomalies.contains(anomaly));
@@ -161,12 +210,17 @@ pub fn at_rest(world: &World) -> Result<(), Broken> {
     Ok(())
 }
 
+/// What may need a person.
+const STALLS: [&str; 5] =
+    ["CompensationExhausted", "ConfirmExhausted", "RetriableExhausted", "RetriableRejected", "PivotInDoubt"];
+
 /// L1, when nothing goes wrong any more and nothing more happens.
 pub fn at_the_end(world: &World) -> Result<(), Broken> {
     let stored = &world.store.stored;
     let summary = stored.conditions.iter().find(|condition| condition.type_ == "Succeeded");
     let reason = summary.map_or("", |condition| condition.reason.as_str());
-    let stands = (stored.stalled().is_some() && reason == "CompensationExhausted")
+    let stalled = stored.stalled().and_then(|(_, call)| call.reason);
+    let stands = stalled.is_some_and(|why| why.as_str() == reason && STALLS.contains(&reason))
         || (world.store.wishes.holds() && reason == "Suspended");
     ensure(stored.end.is_some() || stands, || format!("L1: the run neither ended nor says why not ({reason})"))?;
     ensure(stored.end.is_none() || stored.observed_generation == world.store.wishes.generation, || {

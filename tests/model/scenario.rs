@@ -1,9 +1,10 @@
-//! What is explored: definitions, owners, participants, and what may go wrong.
+//! What is explored: who owns the run, which promises participants keep, and what may go wrong.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use saga_operator::api::SagaDefinitionSpec;
+use saga_operator::api::run::InterventionAction;
 use saga_operator::saga::{Definition, Holder, Identity, Owner, Plan, Tenure};
 
 use super::service::Anomaly;
@@ -17,6 +18,10 @@ pub struct Scenario {
     pub keeps: Keeps,
     /// The step whose participant refuses its action for good.
     pub refuses: Option<usize>,
+    /// The step whose participant refuses its compensation for good.
+    pub stuck: Option<usize>,
+    /// The step whose participant answers 202 and works on.
+    pub works_on: Option<usize>,
     /// Errors of the wall clocks, in milliseconds.
     pub skew: [i64; 2],
     pub kinds: &'static [Kind],
@@ -43,7 +48,7 @@ pub struct Keeps {
     pub fences: bool,
     /// P4
     pub null: Null,
-    /// P4 as participants.md has it: the action of a null compensation is refused from then on.
+    /// P4 that closes the door: the action of a compensation is refused from then on, by its key.
     pub bars: bool,
     /// P6
     pub punctual: bool,
@@ -75,7 +80,9 @@ pub enum Kind {
     Net,
     /// A request arrives late.
     Late,
-    /// A participant answers 500.
+    /// A request arrives late, and a proxy has answered 502.
+    Proxy,
+    /// A participant answers 500 or 429.
     Error,
     /// A wall clock is set back.
     Jump,
@@ -89,13 +96,25 @@ pub enum Wish {
     Cancel,
     Abandon,
     Delete,
+    /// An intervention on the first stalled call.
+    Person(InterventionAction),
 }
 
 /// P1 to P5.
 pub const STRONG: Keeps = Keeps { remembers: true, fences: true, null: Null::Accepted, bars: false, punctual: false };
 
 /// Everything but clocks and sizes.
-pub const USUAL: &[Kind] = &[Kind::Crash, Kind::Pause, Kind::Write, Kind::Net, Kind::Late, Kind::Error];
+pub const USUAL: &[Kind] = &[Kind::Crash, Kind::Pause, Kind::Write, Kind::Net, Kind::Late, Kind::Proxy, Kind::Error];
+
+/// What people may do with the spec.
+pub const WISHES: &[Wish] = &[Wish::Suspend, Wish::Resume, Wish::Cancel, Wish::Abandon, Wish::Delete];
+
+/// What people may do about a stalled call.
+pub const PEOPLE: &[Wish] = &[
+    Wish::Person(InterventionAction::Retry),
+    Wish::Person(InterventionAction::MarkSucceeded),
+    Wish::Person(InterventionAction::MarkFailed),
+];
 
 impl Scenario {
     /// Two owners, good participants, the usual faults, no wishes.
@@ -106,6 +125,8 @@ impl Scenario {
             tenancy: Tenancy::Contended,
             keeps: STRONG,
             refuses: None,
+            stuck: None,
+            works_on: None,
             skew: [0, 0],
             kinds: USUAL,
             wishes: &[],
@@ -153,16 +174,38 @@ impl Setup {
     }
 }
 
-/// A sequence of so many steps, `attempts` for each call.
-pub fn sequence(steps: usize, attempts: u32) -> String {
-    let retry = format!("{{maxAttempts: {attempts}, initialBackoffMilliseconds: 1000, jitterPercent: 0}}");
-    let step = |name: &str| {
+/// A step: `a`, then ` Pivot`, ` Retriable`, ` ReadOnly` or ` confirm` where it is one, ` <b,c` for what it depends on where that is not the
+/// step before it, ` !5` for a priority.
+fn step(words: &str, attempts: u32) -> String {
+    let mut parts = words.split(' ');
+    let name = parts.next().unwrap();
+    let parts: Vec<&str> = parts.collect();
+    let call = |path: &str| {
         format!(
-            "- name: {name}\n  action: {{http: {{url: 'http://p.svc/{name}', timeoutSeconds: 2}}, retryPolicy: \
-             {retry}}}\n  compensation: {{http: {{url: 'http://p.svc/undo/{name}', timeoutSeconds: 2}}, retryPolicy: \
-             {retry}}}\n"
+            "{{http: {{url: 'http://p.svc/{path}/{name}', timeoutSeconds: 2}}, polling: {{intervalSeconds: 15, \
+             timeoutSeconds: 40}}, retryPolicy: {{maxAttempts: {attempts}, initialBackoffMilliseconds: 1000, \
+             jitterPercent: 0}}"
         )
     };
-    let steps: String = ["a", "b", "c"][..steps].iter().map(|name| step(name)).collect();
-    format!("steps:\n{steps}")
+    let mut text = format!("- name: {name}\n  action: {}}}\n", call("do"));
+    match parts.iter().find(|part| ["Pivot", "Retriable", "ReadOnly"].contains(part)) {
+        Some(role) => text += &format!("  role: {role}\n"),
+        None => {
+            let priority = parts.iter().find_map(|part| part.strip_prefix('!')).unwrap_or("0");
+            text += &format!("  compensation: {}, priority: {priority}}}\n", call("undo"));
+        }
+    }
+    if parts.contains(&"confirm") {
+        text += &format!("  confirm: {}}}\n", call("confirm"));
+    }
+    if let Some(names) = parts.iter().find_map(|part| part.strip_prefix('<')) {
+        text += &format!("  dependsOn: [{names}]\n");
+    }
+    text
+}
+
+/// A definition, a line for each step, with so many attempts for each call, and some fields more.
+pub fn saga(steps: &[&str], attempts: u32, more: &str) -> String {
+    let steps: String = steps.iter().map(|words| step(words, attempts)).collect();
+    format!("{more}\nsteps:\n{steps}")
 }

@@ -20,18 +20,49 @@ use super::world::{Broken, Move, World};
 /// What was found.
 pub struct Found {
     pub name: &'static str,
+    /// Worlds visited, no two alike.
     pub states: usize,
-    pub transitions: u64,
-    pub depth: u32,
+    transitions: u64,
+    /// Moves to the farthest world.
+    depth: u32,
     /// All worlds that so many faults lead to were visited.
-    pub complete: Option<u32>,
-    pub checks: u64,
-    /// Worlds seen when each level was complete.
-    pub levels: Vec<usize>,
-    pub anomalies: BTreeSet<Anomaly>,
+    complete: Option<u32>,
+    /// Looks for promises: at worlds, and along continuations without faults.
+    checks: u64,
+    /// Everything was visited.
+    exhausted: bool,
+    anomalies: BTreeSet<Anomaly>,
+    expected: BTreeSet<Anomaly>,
     /// With the shortest way there, in words.
-    pub broken: Option<String>,
+    violation: Option<String>,
 }
+
+impl Found {
+    /// What was found, in a line.
+    pub fn line(&self) -> String {
+        let faults = match self.complete {
+            None => "a part of what happens without faults".to_owned(),
+            Some(_) if self.exhausted => "everything".to_owned(),
+            Some(faults) => format!("everything with at most {faults} faults, more in part"),
+        };
+        let Self { name, states, transitions, depth, checks, anomalies, .. } = self;
+        let violations = usize::from(self.violation.is_some());
+        format!(
+            "model: {name}: {states} states, {transitions} transitions, depth {depth}, {faults}; \
+             {checks} checks of {PROMISES}, {violations} violations; anomalies {anomalies:?}"
+        )
+    }
+
+    /// What must not be, in words.
+    pub fn broken(&self) -> Option<String> {
+        let unexpected = (self.anomalies != self.expected)
+            .then(|| format!("anomalies {:?}, where the table says {:?}", self.anomalies, self.expected));
+        let why = self.violation.clone().or(unexpected)?;
+        Some(format!("{}: {why}", self.name))
+    }
+}
+
+const PROMISES: &str = "I1 to I8 and L1";
 
 /// Fingerprints are random already.
 #[derive(Default)]
@@ -79,56 +110,52 @@ struct Search {
     setup: Arc<Setup>,
 }
 
-/// Explores a scenario until at least so many worlds were seen, or all that at most `faults` lead to.
-pub fn explore(scenario: Scenario, states: usize, faults: u32) -> Found {
-    let name = scenario.name;
-    let mut search = Search {
-        seen: Map::default(),
-        calm: Set::default(),
-        found: Found {
-            name,
-            states: 0,
-            transitions: 0,
-            depth: 0,
-            complete: None,
-            checks: 0,
-            levels: Vec::new(),
-            anomalies: BTreeSet::new(),
-            broken: None,
-        },
-        setup: Arc::new(Setup::new(scenario)),
+/// Explores a scenario until so many worlds were visited, but at least all that happens without a fault.
+pub fn explore(scenario: Scenario, states: usize) -> Found {
+    let found = Found {
+        name: scenario.name,
+        states: 0,
+        transitions: 0,
+        depth: 0,
+        complete: None,
+        checks: 0,
+        exhausted: false,
+        anomalies: BTreeSet::new(),
+        expected: scenario.anomalies.iter().copied().collect(),
+        violation: None,
     };
-    search.levels(states, faults);
+    let setup = Arc::new(Setup::new(scenario));
+    let mut search = Search { seen: Map::default(), calm: Set::default(), found, setup };
+    if let Err(broken) = search.levels(states) {
+        search.found.violation = Some(broken);
+    }
     search.found
 }
 
 impl Search {
-    fn levels(&mut self, states: usize, faults: u32) {
+    fn levels(&mut self, states: usize) -> Result<(), Broken> {
         let first = World::new(self.setup.clone());
         let mark = fingerprint(&first);
         self.seen.insert(mark, Way { from: mark, spent: 0 });
         let mut level = VecDeque::from([Waiting { world: first, mark, depth: 0 }]);
-        for spent in 0..=faults {
+        let mut spent = 0;
+        while !level.is_empty() {
             let mut next = VecDeque::new();
             while let Some(waiting) = level.pop_front() {
                 if self.found.states >= states && spent > 0 {
-                    return;
+                    return Ok(());
                 }
-                if self.seen[&waiting.mark].spent < spent {
-                    continue; // visited meanwhile, after fewer faults
-                }
-                if let Err(broken) = self.visit(&waiting, spent, &mut level, &mut next) {
-                    self.found.broken = Some(broken);
-                    return;
+                // Else it was visited meanwhile, after fewer faults.
+                if self.seen[&waiting.mark].spent == spent {
+                    self.visit(&waiting, spent, &mut level, &mut next)?;
                 }
             }
             self.found.complete = Some(spent);
-            self.found.levels.push(self.found.states);
-            if next.is_empty() {
-                return;
-            }
             level = next;
+            spent += 1;
         }
+        self.found.exhausted = true;
+        Ok(())
     }
 
     fn visit(
@@ -142,15 +169,15 @@ impl Search {
         let (here, depth) = (*here, depth + 1);
         self.found.states += 1;
         self.found.depth = self.found.depth.max(depth);
-        for service in &world.services {
+        for service in world.services.iter() {
             self.found.anomalies.extend(&service.anomalies);
         }
         self.found.checks += 1;
-        world.check().or_else(|broken| Err(self.tell(here, None, &broken)))?;
-        self.calm(world, here).or_else(|(moves, broken)| Err(self.tell(here, Some(&moves), &broken)))?;
+        world.check().map_err(|broken| self.tell(here, None, &broken))?;
+        self.calm(world, here).map_err(|(moves, broken)| self.tell(here, Some(&moves), &broken))?;
         for (step, cost) in world.moves() {
             self.found.transitions += 1;
-            let after = attempt(world, step).or_else(|broken| Err(self.tell(here, Some(&[step]), &broken)))?;
+            let after = attempt(world, step).map_err(|broken| self.tell(here, Some(&[step]), &broken))?;
             let mark = fingerprint(&after);
             let way = Way { from: here, spent: spent + cost };
             if self.seen.get(&mark).is_none_or(|known| known.spent > way.spent) {
@@ -203,10 +230,10 @@ impl Search {
             });
             let Some((after, cost)) = found else { return format!("{broken}\n(no way back to it was found)") };
             world = after;
-            if cost > 0 {
-                if let Some(line) = world.story.as_mut().and_then(|story| story.last_mut()) {
-                    line.push_str("   <-- fault");
-                }
+            if cost > 0
+                && let Some(line) = world.story.as_mut().and_then(|story| story.last_mut())
+            {
+                line.push_str("   <-- fault");
             }
         }
         for step in more.into_iter().flatten() {
@@ -231,10 +258,10 @@ fn attempt(world: &World, step: Move) -> Result<World, Broken> {
 /// What happens next when nothing goes wrong; what was held up arrives first.
 fn calm_move(world: &World) -> Option<Move> {
     let rank = |step: &Move| match step {
-        Move::Resume(_) => Some(0),
+        Move::Resume(_) | Move::Finish(_) => Some(0),
         Move::LateLands(_) => Some(1),
         Move::Serve(_, super::world::Luck::Well) => Some(2),
-        Move::Reach(_, super::store::Fate::Plain) => Some(3),
+        Move::Reach(_, super::store::Fate::Plain) | Move::Look(_, _, super::world::Luck::Well) => Some(3),
         Move::Leave(..) => Some(4),
         Move::Act(_) => Some(5),
         Move::Notice(_) => Some(6),
@@ -242,8 +269,10 @@ fn calm_move(world: &World) -> Option<Move> {
         Move::Serve(..)
         | Move::Reach(..)
         | Move::NoticeStale(_)
+        | Move::Look(..)
         | Move::Delay(_)
         | Move::Crash(_)
+        | Move::CrashWriting(_)
         | Move::Pause(_)
         | Move::Wish(_)
         | Move::Jump(_) => None,

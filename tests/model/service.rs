@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use saga_operator::api::run::Direction;
 use saga_operator::saga::{Answer, Fence, IdempotencyKey, Intent, Response};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::scenario::{Null, Scenario};
 
@@ -32,15 +32,14 @@ pub struct Service {
     pub given: BTreeMap<String, u16>,
     /// A compensation was accepted.
     pub undone: bool,
+    /// Its effect is final.
+    pub confirmed: bool,
+    /// The key of the action that it works on, and that has no effect yet.
+    pub working: Option<String>,
     pub anomalies: BTreeSet<Anomaly>,
 }
 
 impl Service {
-    /// Does nothing, and says so in a way that proves nothing.
-    pub fn error() -> Answer {
-        answer(500)
-    }
-
     /// Serves a request at a time.
     pub fn serve(&mut self, scenario: &Scenario, intent: &Intent, now: Timestamp) -> Answer {
         let keeps = &scenario.keeps;
@@ -55,11 +54,21 @@ impl Service {
         let status = match intent.call.direction {
             Direction::Forward if keeps.fences && intent.fence < self.highest => return answer(409),
             Direction::Forward if scenario.refuses == Some(intent.call.step) => 422,
+            Direction::Forward if self.working.is_some() => 202,
+            Direction::Forward if scenario.works_on == Some(intent.call.step) => {
+                self.working = Some(intent.key.as_str().to_owned());
+                202
+            }
             Direction::Forward => self.take(),
+            Direction::Compensate if scenario.stuck == Some(intent.call.step) => 404,
             Direction::Compensate => self.undo(keeps.null),
+            Direction::Confirm => {
+                self.confirmed = true;
+                200
+            }
         };
         self.highest = self.highest.max(intent.fence);
-        if keeps.remembers && status != 404 {
+        if keeps.remembers && !matches!(status, 202 | 404) {
             self.given.insert(intent.key.as_str().to_owned(), status);
         }
         if keeps.bars && intent.call.direction == Direction::Compensate {
@@ -80,8 +89,23 @@ impl Service {
         200
     }
 
+    /// What it works on takes effect.
+    pub fn finish(&mut self) {
+        if let Some(key) = self.working.take() {
+            let status = self.take();
+            self.given.insert(key, status);
+        }
+    }
+
+    /// What a look at the work shows.
+    pub fn shown(&self) -> Answer {
+        answer(if self.working.is_some() { 202 } else { 200 })
+    }
+
     fn undo(&mut self, null: Null) -> u16 {
-        if self.effect <= 0 {
+        if self.working.take().is_some() {
+            // The work is called off before it takes effect.
+        } else if self.effect <= 0 {
             match null {
                 Null::Accepted => {}
                 Null::Refused => {
@@ -101,7 +125,8 @@ impl Service {
     }
 }
 
-fn answer(status: u16) -> Answer {
-    let body = if status == 200 { json!({"id": "x"}) } else { Value::Null };
-    Answer::Response(Response { status, headers: BTreeMap::new(), body, retry_after: None })
+/// An answer with a status, and the place of the work where it goes on.
+pub fn answer(status: u16) -> Answer {
+    let location = (status == 202).then(|| ("location".to_owned(), "/work".to_owned()));
+    Answer::Response(Response { status, headers: location.into_iter().collect(), body: Value::Null, retry_after: None })
 }

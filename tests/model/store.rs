@@ -66,6 +66,7 @@ impl Store {
             Wish::Cancel => self.wishes.cancellation.is_none(),
             Wish::Abandon => !self.wishes.abandon(),
             Wish::Delete => self.wishes.deletion.is_none(),
+            Wish::Person(_) => self.stored.stalled().is_some() && self.wishes.interventions.len() < 2,
         }
     }
 
@@ -110,8 +111,7 @@ impl World {
             Fate::UnclearLost => Word::Unclear,
             Fate::UnclearLate => {
                 if fits {
-                    let life = self.processes[place].life;
-                    self.store.late.push(Late { place, life, decided: decided.clone() });
+                    self.give_up_write(place);
                 }
                 Word::Unclear
             }
@@ -119,6 +119,14 @@ impl World {
         };
         self.process(place).writing = Writing::Answered(decided, word);
         Ok(())
+    }
+
+    /// Nobody waits any more for the write under way of the process at a place.
+    pub fn give_up_write(&mut self, place: usize) {
+        if let Writing::Sent(decided) = &self.processes[place].writing {
+            let late = Late { place, life: self.processes[place].life, decided: decided.clone() };
+            self.store.late.push(late);
+        }
     }
 
     /// A write that was given up lands after all.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use saga_operator::api::Reason;
-use saga_operator::api::run::EndPolicy;
+use saga_operator::api::run::{Direction, EndPolicy, Intervention};
 use saga_operator::saga::{Answer, CallId, Cancellation, Event, Fence, Intent, Monotonic, Now};
 
 use super::process::{Process, Writing};
@@ -24,7 +24,7 @@ pub struct World {
     pub store: Store,
     pub processes: Vec<Arc<Process>>,
     pub packets: Vec<Packet>,
-    pub services: Vec<Service>,
+    pub services: Arc<Vec<Service>>,
     pub ledger: Ledger,
     /// How far the wall clock of each place is from the truth, in milliseconds.
     pub skew: Vec<i64>,
@@ -61,7 +61,13 @@ pub enum Move {
     Serve(usize, Luck),
     /// A request is held up.
     Delay(usize),
+    /// A process looks at a call in progress; the look may be lost.
+    Look(usize, CallId, Luck),
+    /// A participant finishes what it works on.
+    Finish(usize),
     Crash(usize),
+    /// As `Crash`, and the write under way may still land.
+    CrashWriting(usize),
     Pause(usize),
     Resume(usize),
     Wish(Wish),
@@ -82,6 +88,10 @@ pub enum Luck {
     Doubled,
     /// The participant answers 500 and does nothing.
     Error,
+    /// The participant answers 429 and does nothing.
+    Busy,
+    /// A proxy answers 502, and the request arrives later.
+    Gateway,
     /// It is served, and the connection breaks before the answer.
     Reset,
     /// It is served, and nobody answers.
@@ -93,6 +103,7 @@ pub enum Luck {
 }
 
 const NET: [Luck; 6] = [Luck::Echoed, Luck::Doubled, Luck::Reset, Luck::Silent, Luck::Lost, Luck::Refused];
+const ERRORS: [Luck; 2] = [Luck::Error, Luck::Busy];
 const UNCLEAR: [Fate; 3] = [Fate::UnclearLanded, Fate::UnclearLost, Fate::UnclearLate];
 
 impl World {
@@ -107,7 +118,7 @@ impl World {
             store: Store::new(),
             processes: (0..places).map(|place| Arc::new(Process::new(&setup, place, 1, 0))).collect(),
             packets: Vec::new(),
-            services: vec![Service::default(); setup.definition.steps.len()],
+            services: Arc::new(vec![Service::default(); setup.definition.steps.len()]),
             ledger: Ledger::default(),
             skew: setup.scenario.skew[..places].to_vec(),
             story: None,
@@ -144,18 +155,20 @@ impl World {
             if allows(Kind::Late) {
                 moves.push((Move::Delay(index), 1));
             }
+            if allows(Kind::Proxy) {
+                moves.push((Move::Serve(index, Luck::Gateway), 1));
+            }
             if allows(Kind::Error) {
-                moves.push((Move::Serve(index, Luck::Error), 1));
+                moves.extend(ERRORS.map(|luck| (Move::Serve(index, luck), 1)));
             }
         }
+        let working = self.services.iter().enumerate().filter(|(_, service)| service.working.is_some());
+        moves.extend(working.map(|(step, _)| (Move::Finish(step), 0)));
         for (place, process) in self.processes.iter().enumerate() {
             self.moves_of(place, process, &mut moves);
         }
-        if self.store.stored.end.is_none() {
-            moves.extend(
-                self.setup.scenario.wishes.iter().filter(|wish| self.store.may(**wish)).map(|w| (Move::Wish(*w), 1)),
-            );
-        }
+        let wishes = self.setup.scenario.wishes.iter().filter(|wish| self.store.may(**wish));
+        moves.extend(wishes.map(|wish| (Move::Wish(*wish), 1)));
         if !self.is_urgent() && self.next_moment().is_some() {
             moves.push((Move::Advance, 0));
         }
@@ -177,6 +190,12 @@ impl World {
             moves.push((Move::Resume(place), 0));
         } else {
             moves.extend((0..process.outbox.len()).map(|index| (Move::Leave(place, index), 0)));
+            for call in process.looks(self.monotonic()) {
+                moves.push((Move::Look(place, call, Luck::Well), 0));
+                if allows(Kind::Net) {
+                    moves.push((Move::Look(place, call, Luck::Lost), 1));
+                }
+            }
             if process.has_work(self.monotonic()) {
                 moves.push((Move::Act(place), 0));
             }
@@ -193,6 +212,9 @@ impl World {
         }
         if touched && allows(Kind::Crash) {
             moves.push((Move::Crash(place), 1));
+            if matches!(process.writing, Writing::Sent(_)) && process.version == self.store.version {
+                moves.push((Move::CrashWriting(place), 1));
+            }
         }
         if touched && allows(Kind::Jump) && self.skew[place] == self.setup.scenario.skew[place] {
             moves.push((Move::Jump(place), 1));
@@ -207,7 +229,7 @@ impl World {
 
     fn next_moment(&self) -> Option<Monotonic> {
         let now = self.monotonic();
-        self.processes.iter().flat_map(|process| process.timers()).filter(|at| *at > now).min()
+        self.processes.iter().flat_map(|process| process.moments()).filter(|at| *at > now).min()
     }
 
     /// The world after a move. An error is a broken promise.
@@ -235,8 +257,18 @@ impl World {
                 let text = format!("{} is held up", words(&packet.intent));
                 self.tell(|_| text);
             }
+            Move::Look(place, call, luck) => self.look(place, call, luck),
+            Move::Finish(step) => {
+                self.tell(|_| format!("the work on step {step} is finished"));
+                Arc::make_mut(&mut self.services)[step].finish();
+            }
             Move::Crash(place) => {
                 self.tell(|world| format!("{} dies", world.name(place)));
+                self.replace(place, 0);
+            }
+            Move::CrashWriting(place) => {
+                self.tell(|world| format!("{} dies, and its write is still on its way", world.name(place)));
+                self.give_up_write(place);
                 self.replace(place, 0);
             }
             Move::Pause(place) => {
@@ -291,21 +323,28 @@ impl World {
 
     fn serve(&mut self, index: usize, luck: Luck) {
         let packet = match luck {
-            Luck::Doubled => {
+            Luck::Doubled | Luck::Gateway => {
                 self.packets[index].late = true;
                 self.packets[index].clone()
             }
-            Luck::Well | Luck::Echoed | Luck::Error | Luck::Reset | Luck::Silent | Luck::Lost | Luck::Refused => {
-                self.packets.remove(index)
-            }
+            Luck::Well
+            | Luck::Echoed
+            | Luck::Error
+            | Luck::Busy
+            | Luck::Reset
+            | Luck::Silent
+            | Luck::Lost
+            | Luck::Refused => self.packets.remove(index),
         };
         let intent = &packet.intent;
         let answer = match luck {
             Luck::Lost | Luck::Refused => None,
-            Luck::Error => Some(Service::error()),
+            Luck::Error => Some(super::service::answer(500)),
+            Luck::Busy => Some(super::service::answer(429)),
+            Luck::Gateway => Some(super::service::answer(502)),
             Luck::Well | Luck::Echoed | Luck::Doubled | Luck::Reset | Luck::Silent => {
                 let now = self.now_true();
-                Some(self.services[intent.call.step].serve(&self.setup.scenario, intent, now))
+                Some(Arc::make_mut(&mut self.services)[intent.call.step].serve(&self.setup.scenario, intent, now))
             }
         };
         self.tell(|_| {
@@ -316,7 +355,7 @@ impl World {
             format!("{} {said} ({luck:?})", words(intent))
         });
         let heard = match luck {
-            Luck::Well | Luck::Echoed | Luck::Doubled | Luck::Error => answer,
+            Luck::Well | Luck::Echoed | Luck::Doubled | Luck::Error | Luck::Busy | Luck::Gateway => answer,
             Luck::Reset => Some(lost("the connection broke")),
             Luck::Refused => {
                 Some(Answer::NotSent { reason: Reason::ConnectionFailed, message: "connection refused".into() })
@@ -331,6 +370,18 @@ impl World {
             }
             self.hear(packet.from, intent.call, intent.fence, answer);
         }
+    }
+
+    /// A look at a call in progress: it changes nothing, so when it arrives does not matter.
+    fn look(&mut self, place: usize, call: CallId, luck: Luck) {
+        let Some((polling, due)) = self.process(place).followed.get_mut(&call) else { return };
+        *due = None;
+        let polling = polling.clone();
+        let answer = if luck == Luck::Well { self.services[call.step].shown() } else { lost("the look was lost") };
+        self.tell(|world| {
+            format!("{} looks at '{}', which is in progress ({luck:?})", world.name(place), polling.step)
+        });
+        self.process(place).inbox.push(Event::Polled { call, fence: polling.fence, answer });
     }
 
     /// The time by a clock that is right.
@@ -350,6 +401,8 @@ impl World {
 
     fn wish(&mut self, wish: Wish) {
         self.tell(|_| format!("a wish: {wish:?}"));
+        let stored = self.store.stored.clone();
+        let stalled = stored.stalled().map(|(call, _)| (stored.steps[call.step].name.clone(), call.direction));
         self.store.wish(|wishes| match wish {
             Wish::Suspend => wishes.suspend = true,
             Wish::Resume => wishes.suspend = false,
@@ -358,6 +411,17 @@ impl World {
                 wishes.cancellation = Some(Cancellation { policy, reason: String::new() });
             }
             Wish::Delete => wishes.deletion = Some(EndPolicy::Compensate),
+            Wish::Person(action) => {
+                let (step, direction) = stalled.clone().unwrap_or_else(|| ("a".to_owned(), Direction::Forward));
+                wishes.interventions.push(Intervention {
+                    id: format!("i{}", wishes.interventions.len()),
+                    step,
+                    direction,
+                    action,
+                    reason: "seen".into(),
+                    requested_by: "me".into(),
+                });
+            }
         });
     }
 

@@ -70,6 +70,33 @@ pub(crate) const FORGERIES: [Forgery; 19] = [
     ("a state is missing", "is not in the history", |evidence| drop(evidence.states.remove(2))),
 ];
 
+/// The same for a diamond that succeeded.
+pub(crate) const OF_A_DIAMOND: [Forgery; 3] = [
+    ("a step begins before one that it depends on is done", "order", |evidence| {
+        begun_in(evidence, "dispatch", "Forward")[2]["state"] = json!("Running");
+    }),
+    ("the run turns while its Pivot is open", "commit", |evidence| {
+        let open = evidence.states.iter_mut().find(|state| state["status"]["steps"][3]["state"] == "Running");
+        open.expect("open")["status"]["failure"] = json!({"reason": "Cancelled"});
+    }),
+    ("the run turns although its Pivot is through", "commit", |evidence| {
+        last(evidence)["failure"] = json!({"reason": "Cancelled"});
+    }),
+];
+
+/// The same for a trip that was confirmed.
+pub(crate) const OF_A_TRIP: [Forgery; 3] = [
+    ("a step is confirmed before all were tried", "commit", |evidence| {
+        begun_in(evidence, "seat", "Confirm")[2]["state"] = json!("Running");
+    }),
+    ("a step is confirmed before one that it depends on", "commit", |evidence| {
+        begun_in(evidence, "car", "Confirm")[0]["confirm"]["state"] = json!("Running");
+    }),
+    ("a step is confirmed although the run turned", "commit", |evidence| {
+        evidence.states.iter_mut().for_each(|state| state["status"]["failure"] = json!({"reason": "Cancelled"}));
+    }),
+];
+
 /// The last status.
 fn last(evidence: &mut Evidence) -> &mut Value {
     &mut evidence.states.last_mut().expect("states")["status"]
@@ -77,9 +104,14 @@ fn last(evidence: &mut Evidence) -> &mut Value {
 
 /// The steps in the first state in which the compensation of a step is under way.
 fn begun<'a>(evidence: &'a mut Evidence, step: &str) -> &'a mut Value {
+    begun_in(evidence, step, "Compensate")
+}
+
+/// The steps in the first state in which a call is under way.
+fn begun_in<'a>(evidence: &'a mut Evidence, step: &str, direction: &str) -> &'a mut Value {
     let begun = |state: &&mut Value| {
         let calls = state["status"]["journal"]["inFlight"].as_array().cloned().unwrap_or_default();
-        calls.iter().any(|call| call["step"] == step && call["direction"] == "Compensate")
+        calls.iter().any(|call| call["step"] == step && call["direction"] == direction)
     };
     &mut evidence.states.iter_mut().find(begun).expect("begun")["status"]["steps"]
 }

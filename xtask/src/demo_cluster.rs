@@ -1,4 +1,5 @@
-//! Four sagas on a real API server: one succeeds, one is undone, one retries, one survives the death of the operator.
+//! Sagas on a real API server: one succeeds, one is undone, one retries, one survives the death of the operator; one goes
+//! on behind its Pivot, two hold things that are confirmed or cancelled, one needs a person.
 //!
 //! Flow: a control plane, the participants, the operator with the token of its ServiceAccount; then `kubectl apply` and
 //! what `kubectl get -w` says. The end is what the participants saw and whether every claim held.

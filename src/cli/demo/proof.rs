@@ -35,7 +35,11 @@ impl Proof {
         line(&table.to_string());
         line(&format!("\n{bold}Effects{bold:#}"));
         for effect in services.ledger().effects() {
-            let state = if effect.state == EffectState::Undone { "undone" } else { "there" };
+            let state = match effect.state {
+                EffectState::Done => "there",
+                EffectState::Confirmed => "final",
+                EffectState::Undone => "undone",
+            };
             line(&format!("  {:<14} {:<7} made {} time(s)  {}", effect.id, state, effect.times, effect.key));
         }
         line(&format!("\n{bold}What was proved{bold:#}"));

@@ -21,6 +21,7 @@ use crate::participant::{HttpError, StaticCredentials};
 use crate::saga::{End, Stored};
 
 const CHECKOUT: &str = include_str!("checkout.yaml");
+const ORDERS: &str = include_str!("orders.yaml");
 
 /// Why a story could not be told.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +46,7 @@ pub(super) async fn success(services: &RunningServices, proof: &mut Proof) -> Re
         "1. A saga that succeeds",
         "Quote, reserve, ship, charge: one after the other, each stored before it is sent.",
     );
-    let (uid, stored) = tell(services, "order-1", 2).await?;
+    let (uid, stored) = tell(services, Order { name: "order-1", ..Order::default() }).await?;
     let entries = entries(services, &uid);
     proof.claim("order-1 Succeeded with one request a step", stored.end == Some(End::Succeeded) && entries.len() == 4);
     proof.claim("order-1 took effect at three participants, once each", effects(services, &uid) == (3, 0, true));
@@ -58,7 +59,7 @@ pub(super) async fn declined(services: &RunningServices, proof: &mut Proof) -> R
         "2. A saga that fails at the payment",
         "2000 is declined: the shipment and the reservation are undone, in reverse.",
     );
-    let (uid, stored) = tell(services, "order-2", 80).await?;
+    let (uid, stored) = tell(services, Order { name: "order-2", quantity: 80, ..Order::default() }).await?;
     let undone: Vec<String> = entries(services, &uid)
         .iter()
         .filter(|entry| entry.change == Change::Undone)
@@ -82,8 +83,8 @@ pub(super) async fn down(services: &RunningServices, proof: &mut Proof) -> Resul
         "3. A participant that is down",
         "The payment answers 503 three times; it is asked again, with growing waits and the same key.",
     );
-    fault(services, FaultMode::Down, 3);
-    let (uid, stored) = tell(services, "order-3", 3).await?;
+    fault(services, "payment", FaultMode::Down, 3, "forward");
+    let (uid, stored) = tell(services, Order { name: "order-3", quantity: 3, ..Order::default() }).await?;
     let charges: Vec<Entry> = of_step(services, &uid, "chargeCard");
     let keys: std::collections::BTreeSet<_> = charges.iter().map(|entry| entry.call.key.clone()).collect();
     let bodies: std::collections::BTreeSet<_> = charges.iter().map(|entry| entry.call.digest.clone()).collect();
@@ -100,7 +101,7 @@ pub(super) async fn crash(services: &RunningServices, proof: &mut Proof) -> Resu
     let directory = Directory::new()?;
     let (manifest, state) = (directory.0.join("order-4.yaml"), directory.0.join("state.redb"));
     std::fs::write(&manifest, format!("{}---\n{}", checkout(services), run_manifest("order-4", 4)))?;
-    fault(services, FaultMode::Hang, 1);
+    fault(services, "payment", FaultMode::Hang, 1, "forward");
 
     let mut first = engine(&state, &manifest)?;
     let told = relay(&mut first, "engine 1");
@@ -136,25 +137,55 @@ pub(super) async fn crash(services: &RunningServices, proof: &mut Proof) -> Resu
     Ok(())
 }
 
-fn title(name: &str, text: &str) {
+pub(super) fn title(name: &str, text: &str) {
     let bold = Style::new().bold();
-    line(&format!("\n{bold}{name}{bold:#}\n{text}"));
+    let name = if name.is_empty() { String::new() } else { format!("{bold}{name}{bold:#}\n") };
+    line(&format!("\n{name}{text}"));
+}
+
+/// What a story is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Order<'a> {
+    pub(super) name: &'a str,
+    pub(super) definition: &'a str,
+    pub(super) quantity: u32,
+    pub(super) address: &'a str,
+}
+
+impl Default for Order<'_> {
+    fn default() -> Self {
+        Self { name: "order", definition: "checkout", quantity: 2, address: "1 Harbour Street" }
+    }
+}
+
+impl Order<'_> {
+    pub(super) fn spec(&self) -> Result<SagaRunSpec, StoryError> {
+        serde_json::from_value(json!({
+            "definitionRef": {"name": self.definition},
+            "input": {"sku": "teapot", "quantity": self.quantity, "address": self.address},
+        }))
+        .map_err(|_| StoryError::Untold("the demo's run is not a SagaRun"))
+    }
+}
+
+/// An engine in this process that knows what an order follows.
+pub(super) async fn on_stage(services: &RunningServices, order: Order<'_>) -> Result<Stage, StoryError> {
+    let journal = LocalJournal::temporary()?;
+    let stage = Stage::new(journal, StaticCredentials::default(), Arc::new(Timeline::new("  ")))?;
+    let orders = ORDERS.replace("PARTICIPANTS", &services.base_url());
+    for text in [checkout(services), orders] {
+        let definitions = manifest::parse("the demo's definitions", &text)?.definitions;
+        for definition in definitions.iter().filter(|definition| definition.name == order.definition) {
+            stage.define(&definition.name, &definition.spec).await?;
+        }
+    }
+    Ok(stage)
 }
 
 /// Runs one order in this process, and returns how it ended.
-async fn tell(services: &RunningServices, name: &str, quantity: u32) -> Result<(String, Stored), StoryError> {
-    let journal = LocalJournal::temporary()?;
-    let stage = Stage::new(journal, StaticCredentials::default(), Arc::new(Timeline::new("  ")))?;
-    let manifests = manifest::parse("the demo's definition", &checkout(services))?;
-    for definition in &manifests.definitions {
-        stage.define(&definition.name, &definition.spec).await?;
-    }
-    let spec: SagaRunSpec = serde_json::from_value(json!({
-        "definitionRef": {"name": "checkout"},
-        "input": {"sku": "teapot", "quantity": quantity, "address": "1 Harbour Street"},
-    }))
-    .map_err(|_| StoryError::Untold("the demo's run is not a SagaRun"))?;
-    let run = stage.submit(name, &spec).await?;
+pub(super) async fn tell(services: &RunningServices, order: Order<'_>) -> Result<(String, Stored), StoryError> {
+    let stage = on_stage(services, order).await?;
+    let run = stage.submit(order.name, &order.spec()?).await?;
     stage.drive(vec![run.clone()]).await;
     let stored = stage.stored(&run.run.uid).ok_or(StoryError::Untold("the run was never stored"))?;
     Ok((run.run.uid.clone(), stored))
@@ -171,22 +202,22 @@ fn run_manifest(name: &str, quantity: u32) -> String {
     )
 }
 
-fn fault(services: &RunningServices, mode: FaultMode, times: u32) {
-    let fault = Fault { mode, times: Some(times), milliseconds: None, direction: None };
-    services.faults().set("payment", fault);
+pub(super) fn fault(services: &RunningServices, service: &str, mode: FaultMode, times: u32, direction: &str) {
+    let fault = Fault { times: Some(times), direction: Some(direction.to_owned()), ..Fault::new(mode) };
+    services.faults().set(service, fault);
 }
 
-fn entries(services: &RunningServices, uid: &str) -> Vec<Entry> {
+pub(super) fn entries(services: &RunningServices, uid: &str) -> Vec<Entry> {
     let all = services.ledger().entries();
     all.into_iter().filter(|entry| entry.call.run_uid.as_deref() == Some(uid)).collect()
 }
 
-fn of_step(services: &RunningServices, uid: &str, step: &str) -> Vec<Entry> {
+pub(super) fn of_step(services: &RunningServices, uid: &str, step: &str) -> Vec<Entry> {
     entries(services, uid).into_iter().filter(|entry| entry.call.step.as_deref() == Some(step)).collect()
 }
 
 /// Effects that stand, effects that are undone, and whether none was made twice.
-fn effects(services: &RunningServices, uid: &str) -> (usize, usize, bool) {
+pub(super) fn effects(services: &RunningServices, uid: &str) -> (usize, usize, bool) {
     let all: Vec<_> =
         services.ledger().effects().into_iter().filter(|effect| effect.run_uid.as_deref() == Some(uid)).collect();
     let undone = all.iter().filter(|effect| effect.state == EffectState::Undone).count();

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::api::definition::{CompensationOrder, OnExhausted};
 use crate::api::names::header;
-use crate::saga::preview::{CallPreview, Known, Leaf, Preview, RUN_NAME, RUN_UID, StepPreview, words};
+use crate::saga::preview::{CallPreview, Known, Leaf, PollingPreview, Preview, RUN_NAME, RUN_UID, StepPreview, words};
 
 /// The header of the operator that is worth its line in every request: participants tell repetitions by it.
 const SHOWN_EACH_TIME: &str = header::IDEMPOTENCY_KEY;
@@ -11,26 +12,58 @@ const SHOWN_EACH_TIME: &str = header::IDEMPOTENCY_KEY;
 /// The whole page.
 pub(super) fn page(definition: &str, known: &Known, preview: &Preview) -> String {
     let mut lines = vec![head(definition, known), String::new()];
-    let names: Vec<&str> = preview.steps.iter().filter(|step| !step.skipped()).map(|step| step.name.as_str()).collect();
-    lines.push(format!("Forward:   {}", joined(&names)));
-    let undo: Vec<&str> = preview.undo_order.iter().map(String::as_str).collect();
-    lines.push(format!("Undo:      {}", joined(&undo)));
+    lines.push(format!("Forward:   {}", joined(&preview.forward)));
+    let commit = preview
+        .commit_point
+        .pivot
+        .as_ref()
+        .map_or_else(|| "when every step is done".to_owned(), |pivot| format!("when {pivot}, the Pivot, succeeded"));
+    lines.push(format!("Commit:    {commit}; from then on nothing is undone"));
+    if !preview.confirm.is_empty() {
+        lines.push(format!("Confirm:   {}, when every step is done", joined(&preview.confirm)));
+    }
+    let policy = match preview.compensation_policy.order {
+        CompensationOrder::Reverse => "",
+        CompensationOrder::Parallel => ", by priority",
+    };
+    let halt = match preview.compensation_policy.on_exhausted {
+        OnExhausted::Halt => "",
+        OnExhausted::Continue => "; a stalled one does not hold the others",
+    };
+    lines.push(format!("Undo:      {}{policy}{halt}", joined(&preview.undo)));
     let deadline = preview.active_deadline_seconds.map_or_else(
         || "none: a run takes as long as its attempts do".to_owned(),
         |seconds| format!("{}, then the run compensates", words(Duration::from_secs(seconds))),
     );
     lines.push(format!("Deadline:  {deadline}"));
-    lines.push(format!(
-        "At most:   {} forward, {} to undo everything, without what participants ask for by Retry-After",
-        words(Duration::from_secs_f64(preview.worst_case_forward_seconds)),
-        words(Duration::from_secs_f64(preview.worst_case_compensation_seconds)),
-    ));
+    lines.push(format!("At most:   {}", longest(preview)));
+    for (name, value) in &preview.outputs {
+        lines.push(format!("Output:    {name} = {value}"));
+    }
     push_common(&mut lines, preview);
     for (index, step) in preview.steps.iter().enumerate() {
         lines.push(String::new());
         push_step(&mut lines, index + 1, step);
     }
     lines.join("\n")
+}
+
+/// Along the longest way through the graph.
+fn longest(preview: &Preview) -> String {
+    let words = |seconds: f64| words(Duration::from_secs_f64(seconds));
+    let commit = match &preview.commit_point.pivot {
+        Some(_) => format!(" ({} to the commit point)", words(preview.worst_case_commit_seconds)),
+        None => String::new(),
+    };
+    let confirm = match preview.confirm.len() {
+        0 => String::new(),
+        _ => format!(", {} to confirm", words(preview.worst_case_confirm_seconds)),
+    };
+    format!(
+        "{} forward{commit}{confirm}, {} to undo everything, without what participants ask for by Retry-After or 202",
+        words(preview.worst_case_forward_seconds),
+        words(preview.worst_case_compensation_seconds),
+    )
 }
 
 fn head(definition: &str, known: &Known) -> String {
@@ -44,7 +77,7 @@ fn head(definition: &str, known: &Known) -> String {
 
 /// Headers of the operator that look alike in every request.
 fn push_common(lines: &mut Vec<String>, preview: &Preview) {
-    let calls = || preview.steps.iter().flat_map(|step| std::iter::once(&step.action).chain(&step.compensation));
+    let calls = || preview.steps.iter().flat_map(StepPreview::calls).map(|(_, call)| call);
     let mut seen: Vec<&str> = vec![SHOWN_EACH_TIME];
     lines.push(String::new());
     lines.push("Beside the headers shown, requests carry:".to_owned());
@@ -60,8 +93,16 @@ fn push_common(lines: &mut Vec<String>, preview: &Preview) {
     }
 }
 
-fn joined(names: &[&str]) -> String {
-    if names.is_empty() { "nothing".to_owned() } else { names.join(" -> ") }
+/// `a -> (b, c) -> d`: b and c side by side.
+fn joined(groups: &[Vec<String>]) -> String {
+    if groups.is_empty() {
+        return "nothing".to_owned();
+    }
+    let together = |group: &Vec<String>| match &group[..] {
+        [one] => one.clone(),
+        several => format!("({})", several.join(", ")),
+    };
+    groups.iter().map(together).collect::<Vec<_>>().join(" -> ")
 }
 
 fn push_step(lines: &mut Vec<String>, number: usize, step: &StepPreview) {
@@ -79,7 +120,14 @@ fn push_step(lines: &mut Vec<String>, number: usize, step: &StepPreview) {
         lines.push(format!("     output {name} = {value}"));
     }
     if let Some(compensation) = &step.compensation {
-        push_call(lines, "compensation", compensation);
+        let title = match step.priority {
+            Some(priority) if priority != 0 => format!("compensation, priority {priority}"),
+            Some(_) | None => "compensation".to_owned(),
+        };
+        push_call(lines, &title, compensation);
+    }
+    if let Some(confirm) = &step.confirm {
+        push_call(lines, "confirm", confirm);
     }
 }
 
@@ -97,6 +145,15 @@ fn push_call(lines: &mut Vec<String>, title: &str, call: &CallPreview) {
     }
     for rule in &call.responses {
         lines.push(format!("     an answer with {} means {:?}", rule.when, rule.outcome));
+    }
+    if call.polling.defined {
+        let PollingPreview { interval_seconds, timeout_seconds, .. } = &call.polling;
+        let wait = |seconds: &u64| words(Duration::from_secs(*seconds));
+        lines.push(format!(
+            "     work that takes long: asked every {}, for {}",
+            wait(interval_seconds),
+            wait(timeout_seconds)
+        ));
     }
     let timeout = words(Duration::from_secs(call.timeout_seconds));
     let most = words(Duration::from_secs_f64(call.worst_case_seconds));

@@ -17,6 +17,9 @@ use crate::api::run::EndPolicy;
 use crate::journal::{Loaded, Version};
 use crate::saga::{Identity, Stored, Wishes};
 
+const INTERVENTIONS_COME_LATER: &str =
+    "`spec.interventions` are decisions about calls that are stalled: a new run has none; is the state another one?";
+
 /// What users may change of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wish {
@@ -28,12 +31,15 @@ pub struct Wish {
 
 impl LocalJournal {
     /// Puts in a run. One of that name is returned as it stands, to be resumed, if it asks for the same; what may be
-    /// changed of it (suspension, cancellation, policies) is taken over.
+    /// changed of it (suspension, cancellation, policies, further interventions) is taken over.
     ///
     /// # Errors
     /// [`LocalError::NameTaken`] if the run of that name asks for something else; [`LocalError::NotAllowed`] if it must
     /// not be changed that way; what prevents writing.
     pub async fn submit(&self, name: &str, spec: &SagaRunSpec) -> Result<Loaded, LocalError> {
+        if !spec.interventions.is_empty() && matches!(self.run(name), Err(LocalError::NoSuchRun { .. })) {
+            return Err(LocalError::NotAllowed { name: name.to_owned(), rule: INTERVENTIONS_COME_LATER });
+        }
         let head = Head { name: name.to_owned(), generation: 1, deleted: false, spec: spec.clone() };
         let run = Uuid::new_v4().to_string();
         let change = Change::Submit { name: name.to_owned(), run, head: self.encode(&head)? };
@@ -54,7 +60,10 @@ impl LocalJournal {
         }
         let take_over = |wish: &mut Wish| {
             let cancellation = spec.cancellation.clone().or_else(|| wish.spec.cancellation.clone());
-            wish.spec = SagaRunSpec { cancellation, ..spec.clone() };
+            // A manifest that holds fewer is older: what was decided stays.
+            let older = wish.spec.interventions.starts_with(&spec.interventions);
+            let interventions = if older { &wish.spec.interventions } else { &spec.interventions }.clone();
+            wish.spec = SagaRunSpec { cancellation, interventions, ..spec.clone() };
         };
         self.set_wishes(name, take_over).await
     }
@@ -215,6 +224,9 @@ fn broken_rule(old: &Head, new: &Wish) -> Option<&'static str> {
     }
     if old.deleted && !new.deleted {
         return Some("a deletion cannot be taken back");
+    }
+    if !new.spec.interventions.starts_with(&old.spec.interventions) {
+        return Some("`spec.interventions` can only be added to, at the end");
     }
     match (&old.spec.cancellation, &new.spec.cancellation) {
         (None, _) => None,

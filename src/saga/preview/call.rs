@@ -37,8 +37,22 @@ pub struct CallPreview {
     /// Rules that win over the default reading of an answer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub responses: Vec<RulePreview>,
-    /// All attempts and waits together, at most.
+    /// How the work is followed if the participant answers that it takes long.
+    pub polling: PollingPreview,
+    /// All attempts and waits together, at most, without work that takes long.
     pub worst_case_seconds: f64,
+}
+
+/// How a call in progress is followed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PollingPreview {
+    /// Whether the definition says so, and not only the defaults.
+    pub defined: bool,
+    /// Between two looks.
+    pub interval_seconds: u64,
+    /// Then the attempt counts as unanswered.
+    pub timeout_seconds: u64,
 }
 
 /// A header before it is sent.
@@ -72,6 +86,48 @@ impl CallPreview {
     }
 }
 
+/// What the headers of the operator are made from.
+pub(super) struct Own<'a> {
+    pub(super) key: &'a IdempotencyKey,
+    /// Namespace, name and UID.
+    pub(super) run: (&'a str, &'a str, &'a str),
+    pub(super) step: &'a str,
+    pub(super) direction: Direction,
+    pub(super) attempt: &'a str,
+    /// Of a compensation.
+    pub(super) forward_outcome: &'a str,
+    pub(super) has_body: bool,
+}
+
+/// What every request carries; what only the moment of sending knows is described.
+pub(super) fn own_headers(own: &Own<'_>) -> Vec<HeaderPreview> {
+    let (namespace, run, uid) = own.run;
+    let mut headers = vec![
+        (header::IDEMPOTENCY_KEY, format!("\"{}\"", own.key.as_str())),
+        (header::RUN, format!("{namespace}/{run}")),
+        (header::RUN_UID, uid.to_owned()),
+        (header::STEP, own.step.to_owned()),
+        (header::DIRECTION, own.direction.as_str().to_owned()),
+        (header::ATTEMPT, own.attempt.to_owned()),
+        (header::FENCE, "(rises with every decision)".to_owned()),
+        (header::DEADLINE, "(when the attempt times out)".to_owned()),
+    ];
+    match own.direction {
+        Direction::Compensate => headers.push((header::FORWARD_OUTCOME, own.forward_outcome.to_owned())),
+        Direction::Forward | Direction::Confirm => {}
+    }
+    headers.push((header::TRACEPARENT, "(one trace a run)".to_owned()));
+    if own.has_body {
+        headers.push(("content-type", "application/json".to_owned()));
+    }
+    let preview = |(name, value): (&str, String)| HeaderPreview {
+        name: name.to_owned(),
+        value: Leaf::known(Value::String(value)),
+        of_operator: true,
+    };
+    headers.into_iter().map(preview).collect()
+}
+
 /// What a template may be rendered with.
 pub(super) struct Preparation<'a> {
     pub(super) spec: &'a SagaDefinitionSpec,
@@ -85,7 +141,16 @@ impl Preparation<'_> {
         let http = &call.http;
         let url = self.leaf(&http.url, plan.url.references(), |scope| plan.url.render(scope).map(Value::String));
         let mut headers: Vec<HeaderPreview> = http.headers.iter().map(|header| self.header(header)).collect();
-        headers.extend(self.own_headers(http.body.is_some()));
+        let (run, namespace) = self.run();
+        headers.extend(own_headers(&Own {
+            key: &self.key(self.direction),
+            run: (namespace, run, RUN_UID),
+            step: self.step,
+            direction: self.direction,
+            attempt: "(1, 2, ...)",
+            forward_outcome: "(succeeded or unknown)",
+            has_body: http.body.is_some(),
+        }));
         let mut open = Vec::new();
         CallPreview {
             method: http.method,
@@ -101,6 +166,11 @@ impl Preparation<'_> {
                 .iter()
                 .map(|rule| RulePreview { when: rule.when.clone(), outcome: rule.outcome })
                 .collect(),
+            polling: PollingPreview {
+                defined: call.polling.is_some(),
+                interval_seconds: plan.poll_interval.as_secs(),
+                timeout_seconds: plan.poll_timeout.as_secs(),
+            },
             worst_case_seconds: duration::worst_case(plan).as_secs_f64(),
         }
     }
@@ -132,36 +202,6 @@ impl Preparation<'_> {
             Ok(text) => self.leaf(template, text.references(), |scope| text.render_header(scope).map(Value::String)),
             Err(error) => Leaf::failing(template, error.to_string()),
         }
-    }
-
-    /// What every request carries; what only the moment of sending knows is described.
-    fn own_headers(&self, has_body: bool) -> Vec<HeaderPreview> {
-        let key = self.key(self.direction);
-        let (run, namespace) = self.run();
-        let mut headers = vec![
-            (header::IDEMPOTENCY_KEY, format!("\"{}\"", key.as_str())),
-            (header::RUN, format!("{namespace}/{run}")),
-            (header::RUN_UID, RUN_UID.to_owned()),
-            (header::STEP, self.step.to_owned()),
-            (header::DIRECTION, self.direction.as_str().to_owned()),
-            (header::ATTEMPT, "(1, 2, ...)".to_owned()),
-            (header::FENCE, "(rises with every decision)".to_owned()),
-            (header::DEADLINE, "(when the attempt times out)".to_owned()),
-        ];
-        match self.direction {
-            Direction::Compensate => headers.push((header::FORWARD_OUTCOME, "(succeeded or unknown)".to_owned())),
-            Direction::Forward | Direction::Confirm => {}
-        }
-        headers.push((header::TRACEPARENT, "(one trace a run)".to_owned()));
-        if has_body {
-            headers.push(("content-type", "application/json".to_owned()));
-        }
-        let own = |(name, value): (&str, String)| HeaderPreview {
-            name: name.to_owned(),
-            value: Leaf::known(Value::String(value)),
-            of_operator: true,
-        };
-        headers.into_iter().map(own).collect()
     }
 
     /// Each string for itself, so that what is known shows beside what is not.

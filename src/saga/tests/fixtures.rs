@@ -7,10 +7,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::api::run::{Direction, EndPolicy, InterventionAction};
 use crate::api::{Reason, SagaDefinitionSpec};
 use crate::saga::{
-    Answer, CallId, Definition, Event, Fence, Holder, Identity, Monotonic, Now, Owner, Plan, Problem, Response, State,
-    Tenure, Transition, Unready, Wishes, step,
+    Answer, CallId, Cancellation, Definition, Event, Fence, Holder, Identity, Intervention, Monotonic, Now, Owner,
+    Plan, Problem, Response, State, Tenure, Transition, Unready, Wishes, step,
 };
 
 /// Three compensatable steps and a read, each with something to tell.
@@ -32,6 +33,23 @@ pub fn confirming(plan: &Plan) -> State {
         state = land(plan, &state, &[event], at(millis)).state;
     }
     state
+}
+
+/// A run of [`TRIP`] whose Pivot is on the wire.
+pub fn paying(plan: &Plan) -> State {
+    let mut state = land(plan, &State::default(), &[wished()], at(0)).state;
+    for (millis, step) in [(100, 0), (200, 1)] {
+        let event = answered(&state, CallId::forward(step), http(200, json!({"id": "h-1"})));
+        state = land(plan, &state, &[event], at(millis)).state;
+    }
+    state
+}
+
+/// A run of [`TRIP`] past its commit point.
+pub fn paid(plan: &Plan) -> State {
+    let state = paying(plan);
+    let event = answered(&state, CallId::forward(2), http(200, Value::Null));
+    land(plan, &state, &[event], at(300)).state
 }
 
 /// Parses a definition.
@@ -166,4 +184,35 @@ pub fn turned(plan: &Plan, done: usize) -> State {
 /// What users wish at a generation.
 pub fn spec_of(generation: i64) -> Wishes {
     Wishes { generation, ..Wishes::default() }
+}
+
+/// A wish to undo the run.
+pub fn cancelled(generation: i64) -> Event {
+    ended(generation, EndPolicy::Compensate)
+}
+
+/// A wish to leave the run as it stands.
+pub fn abandoned(generation: i64) -> Event {
+    ended(generation, EndPolicy::Abandon)
+}
+
+fn ended(generation: i64, policy: EndPolicy) -> Event {
+    let cancellation = Some(Cancellation { policy, reason: String::new() });
+    Event::Wished(Wishes { cancellation, ..spec_of(generation) })
+}
+
+/// A wish that nothing new is sent.
+pub fn suspended(generation: i64) -> Event {
+    Event::Wished(Wishes { suspend: true, ..spec_of(generation) })
+}
+
+/// Decisions of people.
+pub fn intervened(generation: i64, interventions: Vec<Intervention>) -> Event {
+    Event::Wished(Wishes { interventions, ..spec_of(generation) })
+}
+
+/// A decision about a stalled call.
+pub fn decision(id: &str, step: &str, direction: Direction, action: InterventionAction) -> Intervention {
+    let (reason, requested_by) = ("looked at it".to_owned(), "jane".to_owned());
+    Intervention { id: id.to_owned(), step: step.to_owned(), direction, action, reason, requested_by }
 }

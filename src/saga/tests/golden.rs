@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::fixtures::{self, definition, not_sent};
-use super::host::{Done, Fault, Process, Store};
+use super::host::{Done, Fault, Landing, Process, Store};
 use crate::api::Reason;
 use crate::api::run::{Direction, EndPolicy};
 use crate::saga::{
@@ -23,7 +23,10 @@ macro_rules! stories {
         fn $name() {
             tell(stringify!($name), include_str!(concat!("golden/", stringify!($name), ".txt")));
         }
-    )+ };
+    )+
+
+    const TOLD: &[&str] = &[$(include_str!(concat!("golden/", stringify!($name), ".txt"))),+];
+    };
 }
 
 stories! {
@@ -118,6 +121,12 @@ fn tell(name: &str, golden: &str) {
     );
 }
 
+/// What each story wrote.
+pub fn histories() -> Vec<Vec<Landing>> {
+    let script = |golden: &'static str| golden.lines().filter(|line| line.starts_with('>')).collect::<Vec<_>>();
+    TOLD.iter().map(|golden| Story::new().live(&script(golden)).store.history).collect()
+}
+
 struct Story {
     store: Store,
     process: Process,
@@ -143,14 +152,18 @@ impl Story {
         }
     }
 
-    fn tell(mut self, script: &[&str]) -> String {
+    fn tell(self, script: &[&str]) -> String {
+        self.live(script).text
+    }
+
+    fn live(mut self, script: &[&str]) -> Self {
         for line in script {
             writeln!(self.text, "{line}").unwrap();
             if let Some(command) = line.strip_prefix("> ") {
                 self.perform(command);
             }
         }
-        self.text
+        self
     }
 
     fn now(&self) -> Now {

@@ -3,12 +3,15 @@
 #![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod answers;
 mod conditions;
 mod definitions;
+mod docs;
 mod fixtures;
 mod golden;
 mod host;
 mod model;
+mod modes;
 mod owners;
 mod participant;
 mod promises;

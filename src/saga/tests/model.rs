@@ -11,8 +11,10 @@ use super::fixtures::{self, not_sent};
 use super::host::{Done, Fault, Process, Store};
 use super::participant::Participant;
 use crate::api::Reason;
-use crate::api::run::{Direction, EndPolicy};
-use crate::saga::{Answer, CallId, Cancellation, Definition, Event, Fence, Intent, Monotonic, Now, Tenure, Unready};
+use crate::api::run::{Direction, EndPolicy, InterventionAction};
+use crate::saga::{
+    Answer, CallId, Cancellation, Definition, Event, Fence, Intent, Monotonic, Now, Open, Polling, Tenure, Unready,
+};
 
 /// What chance decides. Zero is always the harmless choice.
 pub struct Tape {
@@ -39,14 +41,19 @@ struct Flight {
     at: Monotonic,
     slot: usize,
     life: u32,
-    intent: Intent,
     what: Leg,
 }
 
 #[derive(Debug)]
 enum Leg {
-    Request,
-    Answer(Answer),
+    Request(Box<Intent>),
+    Look(Box<Polling>),
+    /// What its sender will hear.
+    Heard(Event),
+}
+
+fn heard(intent: &Intent, answer: Answer) -> Leg {
+    Leg::Heard(Event::Answered { call: intent.call, fence: intent.fence, answer })
 }
 
 /// The world.
@@ -63,6 +70,8 @@ pub struct World {
     participants: BTreeMap<usize, Participant>,
     sent: BTreeSet<(Fence, CallId)>,
     born: u32,
+    /// A person said of a call what became of it, and may have been wrong.
+    pub marked: bool,
     pub log: Vec<String>,
 }
 
@@ -81,6 +90,7 @@ impl World {
             participants: BTreeMap::new(),
             sent: BTreeSet::new(),
             born: 0,
+            marked: false,
             log: Vec::new(),
         };
         for _ in 0..processes {
@@ -145,7 +155,7 @@ impl World {
 
     fn meddle(&mut self) {
         let slot = self.slot();
-        match self.tape.pick(24) {
+        match self.tape.pick(26) {
             1 => self.crash(slot),
             2 => {
                 self.log("forgets the run", slot);
@@ -156,6 +166,7 @@ impl World {
                 self.log("forgets what it knows beside the store", slot);
                 self.processes[slot].state.local = Default::default();
                 self.processes[slot].scheduled.clear();
+                self.processes[slot].followed.clear();
                 self.rename(slot);
             }
             4..=7 => self.look(slot),
@@ -171,8 +182,9 @@ impl World {
                 let wait = Duration::from_millis(u64::from(self.tape.pick(20_000)));
                 self.advance_to(self.now.monotonic.after(wait));
             }
-            0 | 15..=23 => {}
-            24..=u16::MAX => unreachable!(),
+            15 | 16 => self.intervene(),
+            0 | 17..=25 => {}
+            26..=u16::MAX => unreachable!(),
         }
     }
 
@@ -223,6 +235,28 @@ impl World {
         });
     }
 
+    /// A person decides, mostly about a call that is stalled.
+    fn intervene(&mut self) {
+        let stored = self.store.load();
+        let any =
+            CallId { step: usize::from(self.tape.pick(8)), direction: Direction::ALL[usize::from(self.tape.pick(3))] };
+        let call = stored.stalled().map_or(any, |(call, _)| call);
+        let Some(step) = stored.steps.get(call.step).map(|step| step.name.clone()) else { return };
+        if self.store.wishes.interventions.len() >= 32 {
+            return;
+        }
+        let action = match self.tape.pick(6) {
+            4 => InterventionAction::MarkSucceeded,
+            5 if call.direction == Direction::Forward => InterventionAction::MarkFailed,
+            0..=3 | 5.. => InterventionAction::Retry,
+        };
+        self.marked |= action != InterventionAction::Retry;
+        self.log.push(format!("{:?} a person: {action:?} of {call:?}", self.now.monotonic));
+        let id = format!("i{}", self.store.wishes.interventions.len());
+        let decision = fixtures::decision(&id, &step, call.direction, action);
+        self.store.wish(|wishes| wishes.interventions.push(decision));
+    }
+
     fn repeat_an_answer(&mut self) {
         let count = self.past.len();
         if count == 0 {
@@ -266,8 +300,26 @@ impl World {
                 self.act(slot, |process, store, now, fault| process.decide(store, vec![Event::Tick], now, fault));
                 return true;
             }
+            for polling in self.processes[slot].looks_due(self.now) {
+                self.follow(slot, polling);
+            }
         }
         true
+    }
+
+    /// A look leaves: only for who stored the location, or took it over.
+    fn follow(&mut self, slot: usize, polling: Polling) {
+        let process = &self.processes[slot];
+        let stored = self.store.history.iter().any(|landing| {
+            let located = |(call, _, open): (CallId, &_, &Open)| {
+                call == polling.call && open.fence == polling.fence && open.location.is_some()
+            };
+            landing.stored.holder.as_ref() == Some(process.id()) && landing.stored.open_calls().any(located)
+        });
+        assert!(stored, "{polling:?} was not stored by who asks\n{}", self.log.join("\n"));
+        assert!(!process.ended, "I7: {polling:?} is asked after the end\n{}", self.log.join("\n"));
+        let (at, life) = (self.now.monotonic.after(Duration::from_millis(40)), self.lives[slot]);
+        self.flights.push(Flight { at, slot, life, what: Leg::Look(Box::new(polling)) });
     }
 
     fn act(
@@ -329,48 +381,50 @@ impl World {
         assert!(!process.ended, "I7: {intent:?} is sent although its sender knows that the run ended\n{}", story());
         let (life, now) = (self.lives[slot], self.now.monotonic);
         if now >= intent.expires {
-            let answer = not_sent(Reason::Timeout);
-            self.flights.push(Flight { at: now, slot, life, intent, what: Leg::Answer(answer) });
+            let what = heard(&intent, not_sent(Reason::Timeout));
+            self.flights.push(Flight { at: now, slot, life, what });
             return;
         }
         let soon = now.after(Duration::from_millis(40));
-        let lost = Leg::Answer(fixtures::lost());
-        let failed = |reason| Leg::Answer(not_sent(reason));
+        let lost = || heard(&intent, fixtures::lost());
+        let failed = |reason| heard(&intent, not_sent(reason));
+        let request = || Leg::Request(Box::new(intent.clone()));
         let legs = match self.tape.pick(16) {
-            1 => vec![(intent.expires, lost)],
+            1 => vec![(intent.expires, lost())],
             2 => {
                 let late = Duration::from_millis(u64::from(self.tape.pick(40_000)));
-                vec![(now.after(late), Leg::Request), (intent.expires, lost)]
+                vec![(now.after(late), request()), (intent.expires, lost())]
             }
             3 => vec![(soon, failed(Reason::ConnectionFailed))],
             4 if self.tape.pick(4) == 3 => vec![(soon, failed(Reason::SecretForbidden))],
             5 => vec![(soon, failed(Reason::SecretNotFound))],
-            6 => vec![(soon, Leg::Request), (soon, lost)],
-            0 | 4 | 7.. => vec![(soon, Leg::Request)],
+            6 => vec![(soon, request()), (soon, lost())],
+            0 | 4 | 7.. => vec![(soon, request())],
         };
-        for (at, what) in legs {
-            self.flights.push(Flight { at, slot, life, intent: intent.clone(), what });
-        }
+        self.flights.extend(legs.into_iter().map(|(at, what)| Flight { at, slot, life, what }));
     }
 
     fn land(&mut self, flight: Flight) {
+        let (slot, life) = (flight.slot, flight.life);
+        let at = self.now.monotonic.after(Duration::from_millis(40));
         match flight.what {
-            Leg::Request => {
-                let participant = self.participants.entry(flight.intent.call.step).or_default();
-                let answer = participant.serve(&flight.intent, self.tape.pick(20));
-                let at = self.now.monotonic.after(Duration::from_millis(40));
+            Leg::Request(intent) => {
+                let participant = self.participants.entry(intent.call.step).or_default();
+                let answer = participant.serve(&intent, self.tape.pick(24));
                 // A late answer finds its connection closed.
-                if at < flight.intent.expires {
-                    self.flights.push(Flight { at, what: Leg::Answer(answer), ..flight });
-                } else {
-                    self.flights.push(Flight { at, what: Leg::Answer(fixtures::lost()), ..flight });
-                }
+                let answer = if at < intent.expires { answer } else { fixtures::lost() };
+                self.flights.push(Flight { at, slot, life, what: heard(&intent, answer) });
             }
-            Leg::Answer(answer) => {
-                if self.lives[flight.slot] == flight.life {
-                    let event = Event::Answered { call: flight.intent.call, fence: flight.intent.fence, answer };
-                    self.past.push((flight.slot, event.clone()));
-                    self.hand_over(flight.slot, event);
+            Leg::Look(polling) => {
+                let participant = self.participants.entry(polling.call.step).or_default();
+                let answer = participant.look(&polling, self.tape.pick(12));
+                let what = Leg::Heard(Event::Polled { call: polling.call, fence: polling.fence, answer });
+                self.flights.push(Flight { at, slot, life, what });
+            }
+            Leg::Heard(event) => {
+                if self.lives[slot] == life {
+                    self.past.push((slot, event.clone()));
+                    self.hand_over(slot, event);
                 }
             }
         }
@@ -384,5 +438,10 @@ impl World {
     /// Whether a step's effect stands.
     pub fn effect(&self, step: usize) -> bool {
         self.participants.get(&step).is_some_and(|participant| participant.effect())
+    }
+
+    /// Whether it is final.
+    pub fn confirmed(&self, step: usize) -> bool {
+        self.participants.get(&step).is_some_and(|participant| participant.confirmed())
     }
 }

@@ -50,18 +50,22 @@ fn after(plan: &Plan, state: &State, call: CallId, answer: crate::saga::Answer) 
 }
 
 fn intents(transition: &Transition) -> Vec<&Intent> {
-    let intent = |effect| match effect {
-        &Effect::Send(ref intent) => Some(&**intent),
-        Effect::Withdraw(_) | Effect::Cut(_) | Effect::Poll(_) | Effect::PollAgain { .. } | Effect::Release => None,
-    };
+    fn intent(effect: &Effect) -> Option<&Intent> {
+        match effect {
+            Effect::Send(intent) => Some(intent),
+            Effect::Withdraw(_) | Effect::Cut(_) | Effect::Poll(_) | Effect::PollAgain { .. } | Effect::Release => None,
+        }
+    }
     transition.effects.iter().filter_map(intent).collect()
 }
 
 fn polls(transition: &Transition) -> Vec<&Polling> {
-    let polling = |effect| match effect {
-        &Effect::Poll(ref polling) => Some(&**polling),
-        Effect::Withdraw(_) | Effect::Cut(_) | Effect::Send(_) | Effect::PollAgain { .. } | Effect::Release => None,
-    };
+    fn polling(effect: &Effect) -> Option<&Polling> {
+        match effect {
+            Effect::Poll(polling) => Some(polling),
+            Effect::Withdraw(_) | Effect::Cut(_) | Effect::Send(_) | Effect::PollAgain { .. } | Effect::Release => None,
+        }
+    }
     transition.effects.iter().filter_map(polling).collect()
 }
 

@@ -147,9 +147,9 @@ impl Participants {
         Ok(http::ask(&self.address, "GET", "/ledger", "text/plain", "")?)
     }
 
-    /// One service misbehaves some times.
-    pub(crate) fn fault(&self, service: &str, mode: &str, times: u32) -> Result<(), ActorError> {
-        let fault = serde_json::json!({"mode": mode, "times": times}).to_string();
+    /// One service misbehaves some times, at calls of one direction.
+    pub(crate) fn fault(&self, service: &str, mode: &str, times: u32, direction: &str) -> Result<(), ActorError> {
+        let fault = serde_json::json!({"mode": mode, "times": times, "direction": direction}).to_string();
         http::ask(&self.address, "PUT", &format!("/faults/{service}"), "application/json", &fault)?;
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! The stories of the demo, told with the manifests of `examples/checkout`.
 
+mod orders;
+
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -31,6 +33,7 @@ pub(crate) fn tell(stage: &mut Stage, proof: &mut Proof) -> Result<(), DemoError
     undeliverable(stage, proof)?;
     down(stage, proof)?;
     crash(stage, proof)?;
+    orders::tell(stage, proof)?;
     drop(watch);
     Ok(())
 }
@@ -63,7 +66,7 @@ fn undeliverable(stage: &Stage, proof: &mut Proof) -> Result<(), DemoError> {
 
 fn down(stage: &Stage, proof: &mut Proof) -> Result<(), DemoError> {
     title("3. A participant that is down", "The payment answers 503 three times; it is asked again with the same key.");
-    stage.participants.fault("payment", "down", 3)?;
+    stage.participants.fault("payment", "down", 3, "forward")?;
     let (run, ledger) = stage.play("run.yaml", "order-1001", "order-1004")?;
     let charges = ledger.of_step("chargeCard");
     proof.claim("order-1004 Succeeded at the fourth attempt of the payment", {
@@ -75,7 +78,7 @@ fn down(stage: &Stage, proof: &mut Proof) -> Result<(), DemoError> {
 
 fn crash(stage: &mut Stage, proof: &mut Proof) -> Result<(), DemoError> {
     title("4. A crash", "The operator is killed (kill -9) after the payment took effect and before it heard of it.");
-    stage.participants.fault("payment", "hang", 1)?;
+    stage.participants.fault("payment", "hang", 1, "forward")?;
     stage.submit("run.yaml", "order-1001", "order-1005")?;
     let uid = uid(&stage.kubectl.sagarun("order-1005")?);
     stage.until("the payment hangs", |stage| {
