@@ -62,8 +62,9 @@ fn cancel(world: &World) {
 #[tokio::test(start_paused = true)]
 async fn an_attempt_kept_from_before_another_owner_is_never_sent() {
     // The second attempt waits for some 20 s; then its owner cannot prove that it still is one, and another one takes over.
-    let unproven = [("load", Fault::Unavailable, NONE); 20];
-    let mut world = world(slow(1), &unproven, &[Part::Status(500, NONE), Part::Hang]);
+    let mut world = world(slow(1), &[], &[Part::Status(500, NONE), Part::Hang]);
+    tokio::time::sleep(seconds(1)).await;
+    *world.hooks.script.lock().unwrap() = vec![("load", Fault::Unavailable, NONE); 20];
     world.start();
     let taken = |world: &World| stored(world).steps.first().is_some_and(|step| step.forward.takeovers > 0);
     for _ in 0..60 {
@@ -72,7 +73,7 @@ async fn an_attempt_kept_from_before_another_owner_is_never_sent() {
             break;
         }
     }
-    assert!(taken(&world), "{:#?}", stored(&world));
+    assert!(taken(&world), "{:#?} {:?}", stored(&world).holder, world.services.story());
     world.hooks.script.lock().unwrap().clear();
     let holder = stored(&world).holder.unwrap();
     let place = usize::from(!holder.as_str().starts_with("p1-"));

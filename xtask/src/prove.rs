@@ -33,6 +33,9 @@ pub(crate) struct Command {
     /// Only these proofs
     #[arg(long, value_enum, value_name = "NAME")]
     only: Vec<Section>,
+    /// States of the model that are visited
+    #[arg(long, value_name = "N", default_value_t = 3_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    states: u64,
     /// Lives of the simulation
     #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,

@@ -56,7 +56,13 @@ const LIVED: [Figure; 2] = [
     Figure { name: "seeds run", mark: Mark::Before(" seeds,") },
     Figure { name: "faults injected", mark: Mark::Before(" faults injected") },
 ];
-const POINTS: [Figure; 1] = [Figure { name: "crash points on a real API server", mark: Mark::After("crash points: ") }];
+const POINTS: [Figure; 2] = [
+    Figure { name: "crash points on a real API server", mark: Mark::After("crash points: ") },
+    Figure { name: "disturbances there in all", mark: Mark::After(" points: ") },
+];
+/// What disturbs runs on a real API server, point by point.
+const DISTURBING: [&str; 5] =
+    ["cluster_crash", "cluster_faults", "cluster_deletion", "cluster_watch", "cluster_pressure"];
 
 /// Every state of small sagas: a piece for each test.
 pub(super) fn model(context: &Context<'_>, table: &mut Table) -> Done {
@@ -66,7 +72,7 @@ pub(super) fn model(context: &Context<'_>, table: &mut Table) -> Done {
         name: test.clone(),
         target: "model",
         test,
-        variables: vec![("SAGA_PROVE", "1".to_owned())],
+        variables: vec![("SAGA_MODEL_STATES", context.command.states.to_string())],
         figures: &STATES,
     });
     let done = all(context, table, jobs.collect(), &Variables::default())?;
@@ -95,15 +101,18 @@ pub(super) fn simulation(context: &Context<'_>, table: &mut Table) -> Done {
     tell(table, &LIVED, &done, pieces)
 }
 
-/// `kill -9` at every point: a piece for each story.
+/// `kill -9`, and every other trouble, at every point of a story: a piece for each.
 pub(super) fn crash(context: &Context<'_>, table: &mut Table) -> Done {
-    let tests = list("cluster_crash")?;
+    let mut tests = Vec::new();
+    for target in DISTURBING {
+        tests.extend(list(target)?.into_iter().map(|test| (target, test)));
+    }
     let jobs: Vec<Job<'_>> = tests
         .iter()
-        .map(|test| Job {
+        .map(|(target, test)| Job {
             section: "crash",
-            name: test.clone(),
-            target: "cluster_crash",
+            name: format!("{target}-{test}"),
+            target,
             test,
             variables: vec![("SAGA_PROVE", "1".to_owned())],
             figures: &POINTS,
@@ -250,5 +259,6 @@ mod tests {
         assert_eq!(LIVED.map(|figure| figure.read(line)), [Some(20_000), Some(512_345)]);
         assert_eq!(POINTS[0].read("test killed ... crash points: 34 (a sequence)"), Some(34));
         assert_eq!(POINTS[0].read("crash points everywhere"), None);
+        assert_eq!(POINTS.map(|figure| figure.read("fault points: 12 (a trip)")), [None, Some(12)]);
     }
 }
