@@ -126,6 +126,18 @@ async fn a_revision_pinned_in_vain_is_replaced_before_anything_is_sent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_that_keeps_a_revision_pinned_in_vain_sends_what_it_stored() {
+    let mut world = World::calm(definition(2, 10, 4, 1000));
+    world.book.doomed.lock().unwrap().push("order-1".to_owned());
+    // The write that pins afresh is lost: from then on the first attempt counts as one that may have been sent.
+    *world.hooks.script.lock().unwrap() = vec![("persist", Fault::None, NONE), ("persist", Fault::UnclearLost, NONE)];
+    world.start();
+    world.submit("a");
+    assert!(world.settle(seconds(60)).await, "it hangs: {:#?}", stored(&world, "a"));
+    assert_eq!(stored(&world, "a").end, Some(End::Succeeded));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_revision_pinned_in_vain_is_given_up_by_a_process_that_is_asked_to_end() {
     let mut world = world(2, &[("persist", Fault::None, seconds(2))], &[]);
     world.book.doomed.lock().unwrap().push("order-1".to_owned());

@@ -69,8 +69,9 @@ impl<E: Ports> Driven<E> {
             // The read that showed the write may show a newer spec as well, and nobody will tell of it again.
             let news = wishes.filter(|wishes| turn.state.local.wishes.as_ref() != Some(wishes));
             let in_vain = self.pinned_in_vain(&turn, &landed, afresh).await;
-            let intents = if in_vain { Vec::new() } else { landed.intents };
-            self.adopt(turn, intents, landed.polls, news.is_some() || self.is_draining());
+            // What was pinned in vain is only kept: the next decision takes it back, or keeps the revision and sends it.
+            let wait = in_vain || news.is_some() || self.is_draining();
+            self.adopt(turn, landed.intents, landed.polls, wait);
             events = if in_vain { vec![Event::RevisionGone] } else { Vec::new() };
             if in_vain && afresh {
                 patience.pause().await;

@@ -48,7 +48,7 @@ pub fn live_with(choices: Choices, telling: Telling, weakness: Option<Weakness>)
 
 async fn pass(fate: Arc<Fate>, weakness: Option<Weakness>) -> (Vec<String>, BTreeMap<String, u32>) {
     for source in [Source::Store, Source::Wire, Source::Watch] {
-        fate.make_rarer(source, [1, 1, 2, 6][fate.below(Source::Shape, 4) as usize]);
+        fate.make_rarer(source, [1, 1, 2, 4][fate.below(Source::Shape, 4) as usize]);
     }
     let tenure = if fate.below(Source::Shape, 4) == 3 { Tenure::Exclusive } else { Tenure::Contended };
     let mut world = World::new(fate.clone(), drawn(&fate, "order-1"), tenure, weakness);
