@@ -213,6 +213,22 @@ async fn a_run_that_went_unseen_is_forgotten_and_what_is_gone_stays_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_write_after_the_end_is_not_taken_for_the_one_that_ends_the_run() {
+    let late = ("persist", Fault::UnclearLate(seconds(1)), NONE);
+    let mut world = world(1, &[("persist", Fault::None, NONE), late, ("persist", Fault::None, seconds(5))], &[]);
+    tokio::time::sleep(seconds(2)).await;
+    let ended = stored(&world, "a");
+    assert_eq!(ended.end, Some(End::Succeeded), "the first write of the end landed, and its writer tries again");
+    world.start();
+    tokio::time::sleep(seconds(1)).await;
+    world.wish("a", 5);
+    tokio::time::sleep(seconds(10)).await;
+    let last = stored(&world, "a");
+    assert_eq!((&last.steps, last.completion_time), (&ended.steps, ended.completion_time));
+    assert_eq!(last.observed_generation, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_decision_judged_after_the_end_is_not_judged_again_for_an_old_reading() {
     let world = world(1, &[], &[]);
     assert!(world.settle(seconds(10)).await);

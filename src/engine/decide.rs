@@ -116,16 +116,12 @@ impl<E: Ports> Driven<E> {
         tracing::debug!(run = %self.run.name, %error, "no word that a write landed; reading again");
         let read = self.read_after(error, events, patience).await?;
         let read_wishes = read.wishes.clone();
-        // After the end a run keeps its last holder, whoever writes: such a write could be another's of the same fence. Decided
-        // again on what was read it changes nothing if it landed.
-        let names_this_process = draft.stored.holder.as_ref() == Some(&self.plan.owner.id);
-        let landed = if names_this_process { draft.recognised(&read).ok() } else { None };
-        match landed {
-            Some(landed) => {
+        match draft.recognised(&read) {
+            Ok(landed) => {
                 self.retained = read.retained;
                 Ok(Some((landed, Some(read_wishes))))
             }
-            None => {
+            Err(_) => {
                 self.state.not_landed(turn);
                 self.take_in(&read);
                 events.retain(|event| !matches!(event, Event::Wished(_)));

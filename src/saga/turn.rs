@@ -381,6 +381,10 @@ impl<'a> Turn<'a> {
         let taken = self.state.local.taking_over && !self.before.local.taking_over;
         let changed = taken || self.sign_of_life || self.state.stored != self.before.stored;
         if changed {
+            if self.before.stored.end.is_some() {
+                // Holder and fence tell a write from every other, also where nobody owns the run any more.
+                self.state.stored.holder = Some(self.plan.owner.id.clone());
+            }
             self.state.stored.fence = self.fence;
             self.state.local.tried = self.fence;
         }
