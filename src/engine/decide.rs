@@ -51,8 +51,9 @@ impl<E: Ports> Driven<E> {
     pub(super) async fn decide(&mut self, mut events: Vec<Event>) -> Result<(), Stop> {
         let mut patience = Patience::default();
         loop {
-            if !self.state.local.owned {
-                // Only who stored the first intents may pin another revision.
+            if !self.state.may_pin_afresh() {
+                // Only who stored the first intents, and sent none, may pin another revision; for everyone else the run goes by
+                // the one that it has.
                 events.retain(|event| *event != Event::RevisionGone);
             }
             let afresh = events.contains(&Event::RevisionGone);

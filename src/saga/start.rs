@@ -6,7 +6,7 @@ use super::key::CallId;
 use super::mode::Mode;
 use super::note::{Level, Occasion};
 use super::plan::{Plan, Unready};
-use super::state::{End, Failure, Phase, StepRecord};
+use super::state::{End, Failure, StepRecord};
 use super::text;
 use super::turn::Turn;
 use super::wishes::Wishes;
@@ -95,20 +95,7 @@ impl Turn<'_> {
 
     /// Starts afresh with the current revision. Only for who stored the first intents and sent none of them.
     pub(super) fn repin(&mut self) {
-        let untouched = self.state.local.owned
-            && self.stored().steps.iter().enumerate().all(|(step, record)| {
-                let own = self.state.local.own.get(&CallId::forward(step));
-                match record.forward.phase {
-                    Phase::Pending | Phase::Skipped => true,
-                    Phase::Running | Phase::Waiting => {
-                        // In doubt: sent before, or stored by another owner.
-                        let first = record.forward.attempts == 1 && record.forward.doubtful == 0;
-                        own.is_some_and(|own| !own.sent) && first
-                    }
-                    Phase::Stalled | Phase::Succeeded | Phase::Failed | Phase::Unknown | Phase::Resolved => false,
-                }
-            });
-        if !untouched {
+        if !self.state.may_pin_afresh() {
             let text = "the revision went away after the first call: the run keeps it".to_owned();
             return self.note(Level::Trace, Occasion::Ignored, text);
         }

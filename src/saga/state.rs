@@ -103,6 +103,21 @@ impl State {
         }
     }
 
+    /// Whether the run may begin again with another revision: this process stored its first intents and sent none of them.
+    /// Who asks for that with another definition at hand must look here first: the run keeps the one that it pinned else.
+    pub fn may_pin_afresh(&self) -> bool {
+        let unsent = |(step, record): (usize, &StepRecord)| match record.forward.phase {
+            Phase::Pending | Phase::Skipped => true,
+            Phase::Running | Phase::Waiting => {
+                // In doubt: sent before, or stored by another owner.
+                let first = record.forward.attempts == 1 && record.forward.doubtful == 0;
+                first && self.local.own.get(&CallId::forward(step)).is_some_and(|own| !own.sent)
+            }
+            Phase::Stalled | Phase::Succeeded | Phase::Failed | Phase::Unknown | Phase::Resolved => false,
+        };
+        self.local.owned && self.stored.steps.iter().enumerate().all(unsent)
+    }
+
     /// Notes that an attempt was handed to the sender.
     pub fn sent(&mut self, call: CallId) {
         if let Some(own) = self.local.own.get_mut(&call) {
