@@ -108,6 +108,10 @@ struct Search {
     calm: Set,
     found: Found,
     setup: Arc<Setup>,
+    /// Worlds to visit.
+    states: usize,
+    /// Worlds of the next level were left out, because they would not be visited.
+    cut_short: bool,
 }
 
 /// Explores a scenario until so many worlds were visited, but at least all that happens without a fault.
@@ -125,30 +129,35 @@ pub fn explore(scenario: Scenario, states: usize) -> Found {
         violation: None,
     };
     let setup = Arc::new(Setup::new(scenario));
-    let mut search = Search { seen: Map::default(), calm: Set::default(), found, setup };
-    if let Err(broken) = search.levels(states) {
+    let (seen, calm) = (Map::default(), Set::default());
+    let mut search = Search { seen, calm, found, setup, states, cut_short: false };
+    if let Err(broken) = search.levels() {
         search.found.violation = Some(broken);
     }
     search.found
 }
 
 impl Search {
-    fn levels(&mut self, states: usize) -> Result<(), Broken> {
+    fn levels(&mut self) -> Result<(), Broken> {
         let first = World::new(self.setup.clone());
         let mark = fingerprint(&first);
         self.seen.insert(mark, Way { from: mark, spent: 0 });
         let mut level = VecDeque::from([Waiting { world: first, mark, depth: 0 }]);
         let mut spent = 0;
         while !level.is_empty() {
+            let short = self.cut_short;
             let mut next = VecDeque::new();
             while let Some(waiting) = level.pop_front() {
-                if self.found.states >= states && spent > 0 {
+                if self.found.states >= self.states && spent > 0 {
                     return Ok(());
                 }
                 // Else it was visited meanwhile, after fewer faults.
                 if self.seen[&waiting.mark].spent == spent {
                     self.visit(&waiting, spent, &mut level, &mut next)?;
                 }
+            }
+            if short {
+                return Ok(());
             }
             self.found.complete = Some(spent);
             level = next;
@@ -180,7 +189,9 @@ impl Search {
             let after = attempt(world, step).map_err(|broken| self.tell(here, Some(&[step]), &broken))?;
             let mark = fingerprint(&after);
             let way = Way { from: here, spent: spent + cost };
-            if self.seen.get(&mark).is_none_or(|known| known.spent > way.spent) {
+            if cost > 0 && next.len() >= self.states.saturating_sub(self.found.states).max(1) {
+                self.cut_short = true;
+            } else if self.seen.get(&mark).is_none_or(|known| known.spent > way.spent) {
                 self.seen.insert(mark, way);
                 let queue = if cost == 0 { &mut *level } else { &mut *next };
                 queue.push_back(Waiting { world: after, mark, depth });

@@ -75,16 +75,15 @@ pub fn strong() -> Vec<Scenario> {
 
 /// Participants that keep less: what breaks is what the table of guarantees.md says, and nothing else.
 pub fn weak() -> Vec<Scenario> {
-    let none = Keeps { remembers: false, fences: false, null: Null::Refused, bars: false, punctual: false };
     let unfenced = Keeps { fences: false, ..STRONG };
-    let with = |name, keeps, anomalies| Scenario { keeps, anomalies, ..Scenario::new(name, saga(&["a"], 2, "")) };
+    let with = |name, keeps, anomalies| Scenario { keeps, anomalies, ..Scenario::new(name, saga(&["a"], 1, "")) };
     vec![
         with("without P3", unfenced, &[Anomaly::Hanging]),
         with("without P3, P4 by the key of the action", Keeps { bars: true, ..unfenced }, &[]),
         with("without P4", Keeps { null: Null::Refused, ..STRONG }, &[Anomaly::NullRefused]),
         with("without P4, and harmful", Keeps { null: Null::Harmful, ..STRONG }, &[Anomaly::Harm]),
         with("without P1", Keeps { remembers: false, ..STRONG }, &[Anomaly::Duplicate]),
-        with("P1 alone", Keeps { remembers: true, ..none }, &[Anomaly::Hanging, Anomaly::NullRefused]),
+        with("P1 alone", Keeps { null: Null::Refused, ..unfenced }, &[Anomaly::NullRefused]),
         Scenario {
             kinds: &[Kind::Crash, Kind::Pause, Kind::Write, Kind::Late],
             ..with("P1, P4, P6, and no answer ever false", Keeps { punctual: true, ..unfenced }, &[])
@@ -93,6 +92,6 @@ pub fn weak() -> Vec<Scenario> {
             kinds: &[Kind::Proxy],
             ..with("P1, P4, P6, behind a proxy", Keeps { punctual: true, ..unfenced }, &[Anomaly::Hanging])
         },
-        with("none", none, &[Anomaly::Duplicate, Anomaly::Hanging, Anomaly::NullRefused]),
+        with("neither P1 nor P3", Keeps { remembers: false, ..unfenced }, &[Anomaly::Duplicate, Anomaly::Hanging]),
     ]
 }
