@@ -67,7 +67,7 @@ impl ProcessParticipant {
         let until = Instant::now() + polling.timeout;
         self.process.thaw().await;
         let wire = |bound| self.fate.millis(Source::Wire, bound);
-        let kind = match self.fate.mishap(Source::Wire, 8) {
+        let kind = match self.fate.mishap(Source::Wire, 7) {
             1 => "look lost",
             2 => "look delayed",
             3 => "participant has lost the operation for a while",
