@@ -74,6 +74,8 @@ impl Judge<'_> {
         } else {
             let sent = before.revision.is_some() && self.sent_before(stored);
             self.ensure(!sent, || "I2: another revision is pinned although something was sent".to_owned());
+            // Keys of requests that nobody ever sent are free.
+            self.keys.clear();
         }
         let held = self.wishes.iter().find(|wishes| wishes.generation == stored.observed_generation);
         let held = held.is_some_and(|wishes| wishes.suspend && wishes.deletion.is_none());

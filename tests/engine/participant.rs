@@ -133,7 +133,7 @@ impl ProcessParticipant {
     }
 
     fn way(&self, intent: &Intent) -> Way {
-        let (way, kind) = match self.fate.mishap(Source::Wire, 16) {
+        let (way, kind) = match self.fate.mishap(Source::Wire, 14) {
             1 => (Way::Unsent, "no route to the participant"),
             2 | 3 => (Way::Lost, "request lost"),
             4 | 5 => (Way::Slow, "request delayed"),

@@ -74,7 +74,9 @@ pub fn resolve(world: &World, uid: &str) {
     let Some(run) = world.store.get(uid).filter(|run| run.stored.end.is_none()) else { return };
     let stalled: Vec<_> =
         run.stored.calls().filter(|(_, call)| call.phase == Phase::Stalled).map(|(id, _)| id).collect();
-    if stalled.is_empty() || run.wishes.interventions.len() > 20 {
+    // Nobody decides on a call while another's decision is still to be judged: both would be taken at their word.
+    let undecided = run.stored.judged.len() < run.wishes.interventions.len();
+    if stalled.is_empty() || undecided || run.wishes.interventions.len() > 20 {
         return;
     }
     let call = stalled[below(world, stalled.len())];

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use saga_operator::journal::{Draft, Journal, JournalError, Landed, Loaded, Version};
-use saga_operator::saga::{Identity, Mode, Stored};
+use saga_operator::saga::{Fence, Identity, Mode, Stored};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -18,16 +18,19 @@ use super::store::{Store, told};
 pub struct Known {
     pub turned: bool,
     pub ended: bool,
+    /// The fence of a write that may still land. No write of an older version lands once one of this fence is stored.
+    unclear: Option<Fence>,
 }
 
 impl Known {
     fn of(stored: &Stored) -> Self {
         let ended = stored.mode() == Mode::Ended;
-        Self { turned: ended || stored.mode() == Mode::Compensating, ended }
+        Self { turned: ended || stored.mode() == Mode::Compensating, ended, unclear: None }
     }
 
     fn or(self, other: Self) -> Self {
-        Self { turned: self.turned || other.turned, ended: self.ended || other.ended }
+        let unclear = self.unclear.max(other.unclear);
+        Self { turned: self.turned || other.turned, ended: self.ended || other.ended, unclear }
     }
 }
 
@@ -102,7 +105,9 @@ impl Journal for ProcessJournal {
         if let Ok(Some(read)) = &read {
             let mut known = lock(&self.process.known);
             let known = known.entry(run.uid.clone()).or_default();
-            *known = known.or(Known::of(&read.stored));
+            let settled = known.unclear.is_none_or(|fence| read.stored.fence >= fence);
+            let seen = Known::of(&read.stored);
+            *known = if settled { seen } else { known.or(seen) };
         }
         read
     }
@@ -129,7 +134,7 @@ impl Journal for ProcessJournal {
         self.process.fate.tell(|| format!("{} hears of write {fence} of {uid}: {}", self.process.name, said(&result)));
         match &result {
             Ok(_) => drop(know(begun)),
-            Err(JournalError::Unclear(_)) => {}
+            Err(JournalError::Unclear(_)) => drop(know(Known { unclear: Some(fence), ..before.or(begun) })),
             Err(_) => drop(know(before)),
         }
         result

@@ -1,7 +1,7 @@
 //! Where the tests of seeded bugs run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use super::bug::Bug;
@@ -12,6 +12,11 @@ use crate::stream;
 
 /// For the tests of one bug; they take seconds.
 const LIMIT: Duration = Duration::from_secs(300);
+
+/// Cargo did not end by itself.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to compile the tests: cargo ended with {0}")]
+struct Killed(ExitStatus);
 
 type Found = Result<Verdict, Box<dyn std::error::Error>>;
 
@@ -93,9 +98,11 @@ impl Bench {
             build.args(select(target));
         }
         let mut said = Vec::new();
-        if !stream::lines(&mut build, |line| said.push(line.to_owned()))?.status.success() {
+        let status = stream::lines(&mut build, |line| said.push(line.to_owned()))?.status;
+        if !status.success() {
             said.iter().filter(|line| line.contains("error")).take(5).for_each(|line| println!("  {line}"));
-            return Ok(Verdict::DoesNotCompile);
+            // Cargo says 101 for code that is wrong. Whatever else happened says nothing about the edit.
+            return if status.code() == Some(101) { Ok(Verdict::DoesNotCompile) } else { Err(Killed(status).into()) };
         }
         let mut ran = BTreeMap::new();
         for (target, names) in tests {
