@@ -48,9 +48,6 @@ pub(crate) struct Command {
     /// Only this part of the mutants, as in 3/20
     #[arg(long, value_name = "K/N", value_parser = mutants::shard)]
     shard: Option<mutants::Shard>,
-    /// Mutants that are tried side by side
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
-    jobs: u8,
     /// Forget what earlier runs found
     #[arg(long)]
     fresh: bool,
