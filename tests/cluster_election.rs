@@ -13,12 +13,15 @@ use common::cluster;
 use common::operator::Access;
 use common::proxy::{Proxy, Stage, Verdict};
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config, ResourceExt as _};
 use saga_operator::clock::Clock;
-use saga_operator::election::{Candidate, Claim, Durations, End, Identity, Loss, Place, Stance};
+use saga_operator::election::{
+    Candidate, Claim, Durations, End, Identity, Loss, Member, Place, Shard, Shards, Shares, Stance, Wish,
+};
 use serde_json::json;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -83,18 +86,21 @@ impl Ground {
         self.stand_with(pod, self.client())
     }
 
-    fn stand_with(&self, pod: &str, client: Client) -> Stood {
+    fn stance(&self, pod: &str) -> Stance {
         let random = uuid::Uuid::new_v4().as_u128();
-        let identity = Identity::fresh(pod, random);
-        let place =
-            Place { namespace: self.namespace.clone(), name: NAME.to_owned(), labels: BTreeMap::from([label()]) };
-        let stance = Stance {
-            identity: identity.clone(),
+        Stance {
+            identity: Identity::fresh(pod, random),
             durations: self.durations,
             clock: self.clock,
-            epoch: 1,
             seed: u64::try_from(random & u128::from(u64::MAX)).expect("it fits"),
-        };
+        }
+    }
+
+    fn stand_with(&self, pod: &str, client: Client) -> Stood {
+        let place =
+            Place { namespace: self.namespace.clone(), name: NAME.to_owned(), labels: BTreeMap::from([label()]) };
+        let stance = self.stance(pod);
+        let identity = stance.identity.clone();
         let candidate = Candidate::new(client, place, stance);
         let (claim, release) = (candidate.claim(), CancellationToken::new());
         let task = tokio::spawn(candidate.run(release.clone()));
@@ -363,6 +369,97 @@ async fn a_write_meant_for_a_lease_that_is_gone_creates_none() {
     println!("{late:?}");
     assert!(matches!(late, Err(kube::Error::Api(status)) if [404, 409].contains(&status.code)));
     assert_eq!(ground.leases.get_opt(NAME).await.expect("an answer"), None);
+    ground.end().await;
+}
+
+/// A replica with shards, whose work on a shard ends at once.
+struct Sharing {
+    shares: watch::Receiver<Shares>,
+    leave: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Sharing {
+    fn begin(ground: &Ground, pod: &str, shards: &Shards) -> Self {
+        let place = saga_operator::election::Ground {
+            namespace: ground.namespace.clone(),
+            shards: shards.clone(),
+            labels: BTreeMap::from([label()]),
+        };
+        let (member, shares) = Member::new(ground.client(), place, ground.stance(pod));
+        let leave = CancellationToken::new();
+        let (drained, receiver) = mpsc::channel(64);
+        let mut seen = shares.clone();
+        let run = member.run(receiver, leave.clone());
+        let task = tokio::spawn(async move {
+            let drain = async move {
+                while seen.changed().await.is_ok() {
+                    let draining: Vec<Shard> = (seen.borrow_and_update().iter())
+                        .filter(|(_, share)| share.wish == Wish::Drain)
+                        .map(|(shard, _)| *shard)
+                        .collect();
+                    for shard in draining {
+                        drained.send(shard).await.ok();
+                    }
+                }
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                end = run => end.expect("no leadership is lost"),
+                () = drain => {}
+            }
+        });
+        Self { shares, leave, task }
+    }
+
+    fn leads(&self, clock: Clock) -> Vec<Shard> {
+        let shares = self.shares.borrow();
+        let now = clock.now().monotonic;
+        shares.iter().filter(|(_, share)| share.claim.current(now).is_some()).map(|(shard, _)| *shard).collect()
+    }
+}
+
+/// Waits until every shard is led and the shares are these, in order of size; no shard is ever led twice.
+async fn shared(ground: &Ground, all: &[Sharing], want: &[usize], what: &str) {
+    let begin = Instant::now();
+    loop {
+        let mut led: Vec<Shard> = Vec::new();
+        let mut sizes = Vec::new();
+        for one in all {
+            let shards = one.leads(ground.clock);
+            sizes.push(shards.len());
+            led.extend(shards);
+        }
+        let count = led.len();
+        led.sort();
+        led.dedup();
+        assert_eq!(led.len(), count, "{what}: a shard is led twice");
+        sizes.sort_unstable();
+        if sizes == want {
+            return println!("{what}: shared {want:?} after {} ms", begin.elapsed().as_millis());
+        }
+        assert!(begin.elapsed() < PATIENCE, "{what}: {sizes:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_share_the_shards_fairly_whoever_comes_goes_or_dies() {
+    let ground = Ground::new(Durations::parse("10s", "9s", "500ms").expect("durations")).await;
+    let shards = Shards::new(4, NAME).expect("shards");
+    let mut all = vec![Sharing::begin(&ground, "a", &shards)];
+    shared(&ground, &all, &[4], "one").await;
+    all.push(Sharing::begin(&ground, "b", &shards));
+    shared(&ground, &all, &[2, 2], "another came").await;
+    all.push(Sharing::begin(&ground, "c", &shards));
+    shared(&ground, &all, &[1, 1, 2], "a third came").await;
+    let gone = all.remove(0);
+    gone.leave.cancel();
+    shared(&ground, &all, &[2, 2], "one left").await;
+    gone.task.await.expect("it ends in good order");
+    assert_eq!(ground.leases.list(&ListParams::default()).await.expect("listed").items.len(), 4 + 2);
+    all.remove(0).task.abort();
+    shared(&ground, &all, &[4], "one died").await;
     ground.end().await;
 }
 

@@ -12,6 +12,8 @@ pub struct Identity(String);
 impl Identity {
     /// Longest part taken from the pod's name.
     const MAX_POD: usize = 63;
+    /// Longest identity.
+    pub(super) const MAX_LEN: usize = Self::MAX_POD + 1 + 16;
 
     /// The identity of a process in the pod (or on the host) of this name; `random` is drawn at its start.
     pub fn fresh(pod: &str, random: u128) -> Self {
@@ -25,6 +27,13 @@ impl Identity {
         let named = named.trim_matches('-');
         let named = if named.is_empty() { "operator" } else { named };
         Self(format!("{named}-{:016x}", random >> 64))
+    }
+
+    /// Whom a name stands for; `None` for what no replica is called.
+    pub(super) fn of_record(text: &str) -> Option<Self> {
+        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let named = !text.is_empty() && text.len() <= Self::MAX_LEN && text.bytes().all(fits);
+        named.then(|| Self(text.to_owned()))
     }
 
     /// As a Lease has it.
@@ -54,9 +63,10 @@ mod tests {
     fn whatever_the_host_is_called_the_identity_can_be_part_of_a_name() {
         for host in ["", "---", "Host.Local", "a_b", "\u{e9}\u{e9}", &"x".repeat(300)] {
             let identity = Identity::fresh(host, u128::MAX);
-            let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-            assert!(identity.as_str().bytes().all(fits) && identity.as_str().len() <= 80, "{identity}");
+            assert_eq!(Identity::of_record(identity.as_str()), Some(identity.clone()), "{host}");
             assert!(!identity.as_str().starts_with('-'), "{identity}");
         }
+        assert_eq!(Identity::of_record("some/body"), None);
+        assert_eq!(Identity::of_record(""), None);
     }
 }

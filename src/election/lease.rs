@@ -20,9 +20,12 @@ use super::claim::{Claim, Herald};
 use super::config::Durations;
 use super::identity::Identity;
 use super::machine::{Machine, Step};
-use super::news::{End, Loudness};
+use super::news::End;
 use super::store::LeaseStore;
 use crate::clock::Clock;
+
+/// A process that lost its Lease ends, so there is no second.
+const FIRST_TERM: u64 = 1;
 
 /// Which Lease a candidate stands for.
 #[derive(Clone, Debug)]
@@ -44,8 +47,6 @@ pub struct Stance {
     pub durations: Durations,
     /// The clock that everybody uses who asks the claim.
     pub clock: Clock,
-    /// Which term of this process it would be, from 1.
-    pub epoch: u64,
     /// Spreads the waits; drawn at the start of the process.
     pub seed: u64,
 }
@@ -64,7 +65,7 @@ impl Candidate {
     pub fn new(client: Client, place: Place, stance: Stance) -> Self {
         let (herald, claim) = Herald::new(stance.clock);
         let store = LeaseStore::new(client, place.namespace, place.name, place.labels);
-        let machine = Machine::new(stance.identity.clone(), stance.durations, stance.epoch, stance.seed);
+        let machine = Machine::new(stance.identity.clone(), stance.durations, FIRST_TERM, stance.seed);
         Self { store, machine, stance, herald, claim }
     }
 
@@ -114,11 +115,7 @@ impl Candidate {
         self.herald.proclaim(self.machine.leadership());
         let (lease, identity) = (self.store.place(), self.stance.identity.as_str());
         for news in self.machine.take_news() {
-            match news.loudness() {
-                Loudness::Info => tracing::info!(lease, identity, "{news}"),
-                Loudness::Warn => tracing::warn!(lease, identity, "{news}"),
-                Loudness::Error => tracing::error!(lease, identity, "{news}"),
-            }
+            news.log(&lease, identity);
         }
     }
 }

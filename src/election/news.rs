@@ -42,6 +42,8 @@ pub(super) enum News {
     Trouble { what: String, left: Duration },
     /// It could again.
     Recovered,
+    /// Who shares the shards, when that changes.
+    Replicas(Vec<String>),
     /// A candidate cannot see the Lease.
     Blind(String),
     /// It is over.
@@ -50,22 +52,36 @@ pub(super) enum News {
 
 /// How loud it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Loudness {
+enum Loudness {
     Info,
     Warn,
     Error,
 }
 
 impl News {
-    pub(super) const fn loudness(&self) -> Loudness {
+    const fn loudness(&self) -> Loudness {
         match self {
-            Self::Follows { .. } | Self::Leads { .. } | Self::Recovered | Self::Missing | Self::Vacant => {
-                Loudness::Info
-            }
+            Self::Follows { .. }
+            | Self::Leads { .. }
+            | Self::Recovered
+            | Self::Missing
+            | Self::Vacant
+            | Self::Replicas(_) => Loudness::Info,
             Self::Trouble { .. } | Self::Blind(_) => Loudness::Warn,
             Self::Ended { end: End::Withdrawn | End::Released, .. } => Loudness::Info,
             Self::Ended { end: End::Unreleased(_), .. } => Loudness::Warn,
             Self::Ended { end: End::Lost(_), .. } => Loudness::Error,
+        }
+    }
+}
+
+impl News {
+    /// One line of the log.
+    pub(super) fn log(&self, lease: &str, identity: &str) {
+        match self.loudness() {
+            Loudness::Info => tracing::info!(lease, identity, "{self}"),
+            Loudness::Warn => tracing::warn!(lease, identity, "{self}"),
+            Loudness::Error => tracing::error!(lease, identity, "{self}"),
         }
     }
 }
@@ -89,6 +105,7 @@ impl fmt::Display for News {
                 left.as_secs_f64()
             ),
             Self::Recovered => f.write_str("the API server answers about the Lease again"),
+            Self::Replicas(live) => write!(f, "the shards are shared by {}", live.join(", ")),
             Self::Blind(what) => write!(f, "failed to look at the Lease: {what}; this process cannot lead meanwhile"),
             Self::Ended { end, led: Some(led) } => write!(f, "{end}; it led for {:.1} s", led.as_secs_f64()),
             Self::Ended { end, led: None } => end.fmt(f),

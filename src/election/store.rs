@@ -88,15 +88,18 @@ impl LeaseStore {
         if let Some(metadata) = object["metadata"].as_object_mut() {
             metadata.remove("managedFields");
         }
+        // One that somebody else made has to be found, too.
+        for (label, value) in &self.labels {
+            object["metadata"]["labels"][label] = value.as_str().into();
+        }
         write(&mut object, record);
         object
     }
 
     fn read(&mut self, request: &Request, answer: &exchange::Answer) -> Answer {
         let status = answer.status;
-        if status == StatusCode::TOO_MANY_REQUESTS {
-            let seconds = answer.retry_after.as_deref().and_then(|text| text.trim().parse().ok());
-            return Answer::Busy(seconds.map(Duration::from_secs));
+        if let Some(wait) = busy(answer) {
+            return Answer::Busy(wait);
         }
         match request {
             Request::Read if status == StatusCode::NOT_FOUND => return Answer::Missing,
@@ -122,6 +125,12 @@ impl LeaseStore {
             Request::Create(_) | Request::Replace { .. } => Answer::Written(lease),
         }
     }
+}
+
+/// Whether the server did nothing because it has too much to do, and when to come back. It gives seconds, never a date.
+pub(super) fn busy(answer: &exchange::Answer) -> Option<Option<Duration>> {
+    let seconds = || answer.retry_after.as_deref().and_then(|text| text.trim().parse().ok());
+    (answer.status == StatusCode::TOO_MANY_REQUESTS).then(|| seconds().map(Duration::from_secs))
 }
 
 /// Reads what can be read: whatever somebody wrote into a Lease, it is one.
@@ -166,14 +175,17 @@ fn micro_time(at: Timestamp) -> Value {
     at.strftime(MICRO_TIME).to_string().into()
 }
 
-fn refusal(status: StatusCode, body: &Bytes) -> String {
+pub(super) fn refusal(status: StatusCode, body: &Bytes) -> String {
     let said = match serde_json::from_slice::<Status>(body) {
         Ok(status) if !status.message.is_empty() => status.message,
         Ok(_) | Err(_) => String::from_utf8_lossy(body).into_owned(),
     };
     let said: String = said.trim().chars().take(MAX_TEXT).collect();
     let hint = match status {
-        StatusCode::FORBIDDEN => " (the operator needs the rights to get, create and update leases in this namespace)",
+        StatusCode::FORBIDDEN => {
+            " (the operator needs the rights to get, create and update leases in this namespace, and with shards to list and \
+             delete them)"
+        }
         _ => "",
     };
     format!("{}: {said}{hint}", status.as_u16())

@@ -5,4 +5,5 @@ mod decisions;
 mod exclusive;
 mod physics;
 mod server;
+mod shared;
 mod world;

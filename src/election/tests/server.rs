@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::election::council::{Chore, Report};
 use crate::election::machine::{Answer, Request};
 use crate::election::record::{LeaseObject, Record};
 
@@ -45,7 +46,38 @@ impl Server {
         self.objects.get(name)
     }
 
-    /// By hand, or with a precondition.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&String, &LeaseObject)> {
+        self.objects.iter()
+    }
+
+    /// Requests about replicas.
+    pub(super) fn run(&mut self, chore: &Chore) -> Report {
+        let written = |answer| match answer {
+            Answer::Written(lease) => Report::Written(lease),
+            answer => {
+                assert_eq!(answer, Answer::Conflict);
+                Report::Conflict
+            }
+        };
+        match chore {
+            Chore::Survey => Report::Surveyed(self.objects.clone().into_iter().collect()),
+            Chore::Enrol { name, record } => written(self.perform(name, &Request::Create(record.clone()))),
+            Chore::Renew { name, uid, version, record } => {
+                let (uid, version, record) = (uid.clone(), version.clone(), record.clone());
+                written(self.perform(name, &Request::Replace { uid, version, record }))
+            }
+            Chore::Remove { name, uid, version } => match self.objects.get(name) {
+                Some(lease) if (&lease.uid, &lease.version) == (uid, version) => {
+                    self.delete(name);
+                    Report::Gone
+                }
+                Some(_) => Report::Conflict,
+                None => Report::Gone,
+            },
+        }
+    }
+
+    /// By hand.
     pub(super) fn delete(&mut self, name: &str) {
         self.version += 1;
         self.objects.remove(name);

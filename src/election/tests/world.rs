@@ -1,78 +1,29 @@
-//! Several candidates, one API server, and everything that may go wrong between them, in a time of its own.
+//! Several replicas, one API server, and everything that may go wrong between them, in a time of its own.
+
+mod fault;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use jiff::Timestamp;
+
+pub(super) use fault::{Edit, Fault};
 
 use super::physics::{Fate, LONGEST, MILLI, Micros, SECOND, Served, Skew};
 use super::server::Server;
 use crate::election::config::Durations;
+use crate::election::council::Report;
 use crate::election::identity::Identity;
-use crate::election::machine::{Answer, Machine, Request, Step};
+use crate::election::machine::Answer;
 use crate::election::news::{End, Loss};
 use crate::election::record::Record;
+use crate::election::replica::{Letter, Line, Replica, Reply, Turn};
+use crate::election::shard::{Shard, Shards};
 use crate::saga::Monotonic;
 
 pub(super) const NAME: &str = "operator";
 /// How long a process takes to come up again.
 const START: Micros = SECOND;
-
-/// Something that goes wrong, or that a person does.
-#[derive(Clone, Debug)]
-pub(super) enum Fault {
-    /// One process stands still.
-    Pause {
-        who: usize,
-        micros: Micros,
-    },
-    /// Nothing gets from one process to the server, or back, or both.
-    Cut {
-        who: usize,
-        requests: bool,
-        answers: bool,
-        micros: Micros,
-    },
-    /// The network gets slow for one process, and then fails.
-    Fade {
-        who: usize,
-        late: Micros,
-        slow: Micros,
-        gone: Micros,
-    },
-    /// `kill -9`, and a new process in its place.
-    Restart {
-        who: usize,
-    },
-    /// It gives up in good order.
-    Release {
-        who: usize,
-    },
-    /// Its wall clock jumps.
-    Wall {
-        who: usize,
-        seconds: i64,
-    },
-    Delete,
-    Edit(Edit),
-}
-
-/// What people write into a Lease.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Edit {
-    Nothing,
-    Nobody,
-    Somebody {
-        seconds: i32,
-    },
-    Candidate {
-        who: usize,
-    },
-    Transitions,
-    Times,
-    /// A label: the record stays.
-    Touch,
-}
 
 /// What is wrong with a candidate on purpose: an oracle that finds nothing wrong with these is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,10 +47,20 @@ pub(super) struct Candidate {
 #[derive(Debug)]
 enum Event {
     Wake { who: usize, stamp: u64 },
-    Arrive { who: usize, stamp: u64, request: Request, fate: Fate },
-    Reply { who: usize, stamp: u64, answer: Answer },
+    Arrive { call: Call, letter: Letter, fate: Fate },
+    Reply { call: Call, reply: Reply },
+    Timeout { call: Call },
+    Drained { who: usize, life: u64, shard: Shard },
     Fault(Fault),
-    Start { who: usize },
+    Start { who: usize, life: u64 },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Call {
+    who: usize,
+    life: u64,
+    line: Line,
+    number: u64,
 }
 
 struct Scheduled(Micros, u64, Event);
@@ -126,11 +87,14 @@ impl Ord for Scheduled {
 
 struct Process {
     candidate: Candidate,
-    machine: Machine,
+    replica: Replica,
     identity: Identity,
-    /// What is meant for an earlier moment of this process is void.
+    /// Rises with each start.
+    life: u64,
+    /// A wake-up meant for an earlier moment is void.
     stamp: u64,
-    calling: bool,
+    calls: BTreeMap<Line, u64>,
+    draining: BTreeSet<Shard>,
     paused_until: Micros,
     requests_cut_until: Micros,
     answers_cut_until: Micros,
@@ -155,36 +119,41 @@ pub(super) struct World {
     pub(super) time: Micros,
     pub(super) server: Server,
     pub(super) tally: Tally,
+    pub(super) shards: Shards,
     queue: BinaryHeap<Reverse<Scheduled>>,
     processes: Vec<Process>,
     tape: std::vec::IntoIter<u16>,
     /// From then on messages pass.
     calm_from: Micros,
     serial: u64,
-    leaders: Vec<usize>,
+    /// Who leads each shard.
+    leaders: Vec<Vec<usize>>,
 }
 
 impl World {
-    pub(super) fn new(candidates: Vec<Candidate>, flaw: Flaw, tape: Vec<u16>, calm_from: Micros) -> Self {
+    pub(super) fn new(candidates: Vec<Candidate>, shards: u16, flaw: Flaw, tape: Vec<u16>, calm_from: Micros) -> Self {
         let mut world = Self {
             time: 0,
             server: Server::default(),
             tally: Tally::default(),
+            shards: Shards::new(shards, NAME).expect("shards"),
             queue: BinaryHeap::new(),
             processes: Vec::new(),
             tape: tape.into_iter(),
             calm_from,
             serial: 0,
-            leaders: Vec::new(),
+            leaders: vec![Vec::new(); usize::from(shards)],
         };
         for (who, candidate) in candidates.into_iter().enumerate() {
-            let (identity, machine) = world.fresh(who, &candidate);
+            let (identity, replica) = world.fresh(who, &candidate);
             let process = Process {
                 candidate,
-                machine,
+                replica,
                 identity,
+                life: 0,
                 stamp: 0,
-                calling: false,
+                calls: BTreeMap::new(),
+                draining: BTreeSet::new(),
                 paused_until: 0,
                 requests_cut_until: 0,
                 answers_cut_until: 0,
@@ -198,19 +167,33 @@ impl World {
         world
     }
 
-    fn fresh(&mut self, who: usize, candidate: &Candidate) -> (Identity, Machine) {
+    fn fresh(&mut self, who: usize, candidate: &Candidate) -> (Identity, Replica) {
         self.serial += 1;
         let identity = Identity::fresh(&format!("p{who}"), u128::from(self.serial) << 64);
-        (identity.clone(), Machine::new(identity, candidate.durations, 1, self.serial))
+        (identity.clone(), Replica::new(identity, candidate.durations, self.shards.clone(), self.serial))
     }
 
     pub(super) fn fault(&mut self, at: Micros, fault: Fault) {
         self.schedule(at, Event::Fault(fault));
     }
 
-    /// Who leads now, at this very moment.
+    /// Who leads the first shard now, at this very moment.
     pub(super) fn leaders(&self) -> &[usize] {
-        &self.leaders
+        &self.leaders[0]
+    }
+
+    /// How many shards each process leads; `None` while one has no leader.
+    pub(super) fn shares(&self) -> Option<Vec<usize>> {
+        let mut shares = vec![0; self.processes.len()];
+        for leaders in &self.leaders {
+            shares[*leaders.first()?] += 1;
+        }
+        Some(shares)
+    }
+
+    /// Who leads each shard.
+    pub(super) fn owners(&self) -> Vec<Vec<usize>> {
+        self.leaders.clone()
     }
 
     /// Lives on until then, or until two lead.
@@ -227,15 +210,18 @@ impl World {
 
     /// A leadership begins only in an event and time can only end one, so it is enough to look after each.
     fn look(&mut self) -> Result<(), String> {
-        let time = self.time;
-        let leads = |process: &Process| {
-            let now = process.candidate.skew.monotonic(time);
-            let sound = process.machine.leadership().is_some_and(|leadership| leadership.is_current(now));
-            sound || process.own_end.is_some_and(|end| now < end)
-        };
-        self.leaders = (0..self.processes.len()).filter(|who| leads(&self.processes[*who])).collect();
-        if self.leaders.len() > 1 {
-            return Err(format!("at {time} \u{b5}s {:?} lead; the Lease: {:?}", self.leaders, self.server.get(NAME)));
+        for shard in self.shards.all() {
+            let leads = |process: &Process| {
+                let now = process.candidate.skew.monotonic(self.time);
+                let sound = process.replica.leadership(shard).is_some_and(|leadership| leadership.is_current(now));
+                sound || process.own_end.is_some_and(|end| now < end)
+            };
+            let leaders: Vec<usize> = (0..self.processes.len()).filter(|who| leads(&self.processes[*who])).collect();
+            if leaders.len() > 1 {
+                let lease = self.server.get(&self.shards.lease_name(shard));
+                return Err(format!("at {} \u{b5}s {leaders:?} lead; the Lease: {lease:?}", self.time));
+            }
+            self.leaders[usize::from(shard.0)] = leaders;
         }
         Ok(())
     }
@@ -246,169 +232,202 @@ impl World {
     }
 
     fn happen(&mut self, event: Event) {
+        let (who, life) = match &event {
+            Event::Wake { who, .. } => (*who, self.processes[*who].life),
+            Event::Reply { call, .. } | Event::Timeout { call } => (call.who, call.life),
+            Event::Drained { who, life, .. } | Event::Start { who, life } => (*who, *life),
+            Event::Arrive { .. } | Event::Fault(_) => return self.happen_outside(event),
+        };
+        if self.processes[who].life != life {
+            return;
+        }
+        // It finds out when it goes on.
+        let paused = self.processes[who].paused_until;
+        if paused > self.time {
+            return self.schedule(paused, event);
+        }
         match event {
-            Event::Wake { who, stamp } | Event::Reply { who, stamp, .. } if self.processes[who].stamp != stamp => {}
-            // It finds out when it goes on.
-            Event::Wake { who, .. } | Event::Reply { who, .. } if self.processes[who].paused_until > self.time => {
-                self.schedule(self.processes[who].paused_until, event);
+            Event::Wake { stamp, .. } if self.processes[who].stamp != stamp => {}
+            Event::Wake { .. } => self.turn(who),
+            Event::Reply { call, reply } => self.reply(call, reply),
+            Event::Timeout { call } => {
+                if self.processes[who].calls.get(&call.line) == Some(&call.number) {
+                    self.tally.unclear += 1;
+                    let silence = "no answer in time".to_owned();
+                    let reply = match call.line {
+                        Line::Council => Reply::Council(Report::Unclear(silence)),
+                        Line::Term(..) => Reply::Lease(Answer::Unclear(silence)),
+                    };
+                    self.reply(call, reply);
+                }
             }
-            Event::Wake { who, .. } => self.wake(who),
-            Event::Reply { who, answer, .. } => self.reply(who, answer),
-            Event::Arrive { who, stamp, request, fate } => self.arrive(who, stamp, &request, fate),
-            Event::Fault(fault) => self.go_wrong(fault),
-            Event::Start { who } => self.restart(who),
+            Event::Drained { shard, .. } => {
+                let process = &mut self.processes[who];
+                process.draining.remove(&shard);
+                process.replica.drained(shard, process.candidate.skew.monotonic(self.time));
+                self.turn(who);
+            }
+            Event::Start { .. } => self.restart(who),
+            Event::Arrive { .. } | Event::Fault(_) => {}
         }
     }
 
-    fn wake(&mut self, who: usize) {
-        if std::mem::take(&mut self.processes[who].calling) {
-            self.tally.unclear += 1;
-            return self.reply(who, Answer::Unclear("no answer in time".to_owned()));
+    fn happen_outside(&mut self, event: Event) {
+        match event {
+            Event::Arrive { call, letter, fate } => self.arrive(call, &letter, fate),
+            Event::Fault(fault) => self.go_wrong(fault),
+            event => panic!("{event:?} happens to somebody"),
         }
+    }
+
+    /// Asks every line that is free what it does next.
+    fn turn(&mut self, who: usize) {
         let now = self.processes[who].candidate.skew.now(self.time);
+        let mut wake: Option<Micros> = None;
+        for line in self.processes[who].replica.lines() {
+            if self.processes[who].calls.contains_key(&line) {
+                continue;
+            }
+            match self.processes[who].replica.next(line, now) {
+                Turn::Send(letter, answer_by) => self.send(who, line, letter, answer_by),
+                Turn::Wait(at) => {
+                    let at = self.processes[who].candidate.skew.reaches(at).max(self.time + 1);
+                    wake = Some(wake.map_or(at, |wake| wake.min(at)));
+                }
+                Turn::Done => {}
+            }
+        }
+        self.take_stock(who);
         let process = &mut self.processes[who];
         process.stamp += 1;
         let stamp = process.stamp;
-        match process.machine.next(now) {
-            Step::Wait(at) => {
-                let at = process.candidate.skew.reaches(at).max(self.time + 1);
-                self.schedule(at, Event::Wake { who, stamp });
-            }
-            Step::Send(request, answer_by) => {
-                process.calling = true;
-                let patience = process.candidate.skew.reaches(answer_by).max(self.time + 1);
-                self.schedule(patience, Event::Wake { who, stamp });
-                let calm = self.time >= self.calm_from;
-                let fate = if calm { Fate::calm() } else { self.tape.next().map_or(Fate::calm(), Fate::of) };
-                let cut = self.processes[who].requests_cut_until > self.time;
-                if let Some(there) = fate.there.filter(|_| !cut) {
-                    self.schedule(self.time + there, Event::Arrive { who, stamp, request, fate });
-                }
-            }
-            Step::Ended(end) => {
-                match end {
-                    End::Lost(Loss::Taken(_)) => self.tally.taken += 1,
-                    End::Lost(Loss::NotRenewed(_)) => {
-                        self.tally.not_renewed += 1;
-                        if process.flaw == Flaw::KeepsLeading {
-                            process.own_end = Some(now.monotonic.after(std::time::Duration::from_secs(5)));
-                            return self.schedule(self.time + 6 * SECOND, Event::Start { who });
-                        }
-                    }
-                    End::Released => self.tally.released += 1,
-                    End::Withdrawn | End::Unreleased(_) => {}
-                }
-                self.schedule(self.time + START, Event::Start { who });
-            }
+        if let Some(at) = wake {
+            self.schedule(at, Event::Wake { who, stamp });
         }
     }
 
-    fn arrive(&mut self, who: usize, stamp: u64, request: &Request, fate: Fate) {
-        let answer = match fate.answer {
-            Served::Truly => self.server.perform(NAME, request),
-            Served::Busy(seconds) => Answer::Busy(seconds.map(std::time::Duration::from_secs)),
-            Served::Vaguely => {
-                self.server.perform(NAME, request);
-                Answer::Unclear("504".to_owned())
-            }
-            Served::Refused => Answer::Unclear("500".to_owned()),
-        };
-        let Some(back) = fate.back.filter(|_| self.processes[who].answers_cut_until <= self.time) else { return };
-        let (late, until) = self.processes[who].slow;
-        let late = if until > self.time { late } else { 0 };
-        self.schedule(self.time + back + late, Event::Reply { who, stamp, answer });
+    fn send(&mut self, who: usize, line: Line, letter: Letter, answer_by: Monotonic) {
+        self.serial += 1;
+        let process = &mut self.processes[who];
+        let call = Call { who, life: process.life, line, number: self.serial };
+        process.calls.insert(line, call.number);
+        let patience = process.candidate.skew.reaches(answer_by).max(self.time + 1);
+        let cut = process.requests_cut_until > self.time;
+        self.schedule(patience, Event::Timeout { call });
+        let calm = self.time >= self.calm_from;
+        let fate = if calm { Fate::calm() } else { self.tape.next().map_or(Fate::calm(), Fate::of) };
+        if let Some(there) = fate.there.filter(|_| !cut) {
+            self.schedule(self.time + there, Event::Arrive { call, letter, fate });
+        }
     }
 
-    fn reply(&mut self, who: usize, answer: Answer) {
+    /// What has ended, and what is to end.
+    fn take_stock(&mut self, who: usize) {
+        let (time, serial) = (self.time, self.serial);
         let process = &mut self.processes[who];
-        process.calling = false;
+        let life = process.life;
+        let mut kept = false;
+        for (_, end) in process.replica.take_ended() {
+            match end {
+                End::Lost(Loss::Taken(_)) => self.tally.taken += 1,
+                End::Lost(Loss::NotRenewed(_)) => {
+                    self.tally.not_renewed += 1;
+                    kept = process.flaw == Flaw::KeepsLeading;
+                }
+                End::Released => self.tally.released += 1,
+                End::Withdrawn | End::Unreleased(_) => {}
+            }
+        }
+        let new: Vec<Shard> =
+            process.replica.draining().iter().filter(|shard| !process.draining.contains(shard)).copied().collect();
+        process.draining.extend(&new);
+        if kept {
+            let now = process.candidate.skew.monotonic(time);
+            process.own_end = Some(now.after(std::time::Duration::from_secs(5)));
+        }
+        let over = process.replica.is_over();
+        for shard in new {
+            // Work takes its time to end.
+            self.schedule(time + MILLI + serial * 37 % 300 * MILLI, Event::Drained { who, life, shard });
+        }
+        if over {
+            self.schedule(time + if kept { 6 * SECOND } else { START }, Event::Start { who, life });
+        }
+    }
+
+    fn arrive(&mut self, call: Call, letter: &Letter, fate: Fate) {
+        let reply = match (fate.answer, letter) {
+            (Served::Truly, letter) => self.serve(letter),
+            (Served::Busy(seconds), Letter::Lease(..)) => {
+                Reply::Lease(Answer::Busy(seconds.map(std::time::Duration::from_secs)))
+            }
+            (Served::Busy(seconds), Letter::Council(_)) => {
+                Reply::Council(Report::Busy(seconds.map(std::time::Duration::from_secs)))
+            }
+            (how, letter) => {
+                if how == Served::Vaguely {
+                    self.serve(letter);
+                }
+                match letter {
+                    Letter::Lease(..) => Reply::Lease(Answer::Unclear("50x".to_owned())),
+                    Letter::Council(_) => Reply::Council(Report::Unclear("50x".to_owned())),
+                }
+            }
+        };
+        let process = &self.processes[call.who];
+        let Some(back) = fate.back.filter(|_| process.answers_cut_until <= self.time) else { return };
+        let (late, until) = process.slow;
+        let late = if until > self.time { late } else { 0 };
+        self.schedule(self.time + back + late, Event::Reply { call, reply });
+    }
+
+    fn serve(&mut self, letter: &Letter) -> Reply {
+        match letter {
+            Letter::Lease(name, request) => Reply::Lease(self.server.perform(name, request)),
+            Letter::Council(chore) => Reply::Council(self.server.run(chore)),
+        }
+    }
+
+    fn reply(&mut self, call: Call, reply: Reply) {
+        let process = &mut self.processes[call.who];
+        if process.calls.get(&call.line) != Some(&call.number) {
+            return;
+        }
+        process.calls.remove(&call.line);
         let now = process.candidate.skew.now(self.time);
-        let led = process.machine.leadership();
-        let heard = match (process.flaw, &answer) {
-            (Flaw::JudgesByRemoteTime, Answer::Found(lease)) if is_past(&lease.record, now.wall) => {
+        let standing = |process: &Process| match call.line {
+            Line::Term(shard, _) => process.replica.leadership(shard),
+            Line::Council => None,
+        };
+        let led = standing(process);
+        let heard = match (process.flaw, &reply) {
+            (Flaw::JudgesByRemoteTime, Reply::Lease(Answer::Found(lease))) if is_past(&lease.record, now.wall) => {
                 // As if it had stood so for long.
                 Monotonic(now.monotonic.0.saturating_sub(std::time::Duration::from_secs(1000)))
             }
             _ => now.monotonic,
         };
-        process.machine.answered(answer, heard);
-        let leads = process.machine.leadership();
+        process.replica.answered(call.line, reply, heard);
+        let leads = standing(process);
         if leads != led && leads.is_some() {
             self.tally.terms += u64::from(led.is_none());
             if process.flaw == Flaw::CountsFromTheAnswer {
                 process.own_end = Some(now.monotonic.after(process.candidate.durations.renew_deadline()));
             }
         }
-        self.wake(who);
-    }
-
-    fn go_wrong(&mut self, fault: Fault) {
-        let time = self.time;
-        match fault {
-            Fault::Pause { who, micros } => {
-                self.processes[who].paused_until = (time + micros).min(self.calm_from.max(time));
-            }
-            Fault::Cut { who, requests, answers, micros } => {
-                let until = (time + micros).min(self.calm_from.max(time));
-                let process = &mut self.processes[who];
-                if requests {
-                    process.requests_cut_until = until;
-                }
-                if answers {
-                    process.answers_cut_until = until;
-                }
-            }
-            Fault::Fade { who, late, slow, gone } => {
-                let until = (time + slow).min(self.calm_from.max(time));
-                self.processes[who].slow = (late, until);
-                self.fault(until, Fault::Cut { who, requests: true, answers: true, micros: gone });
-            }
-            Fault::Restart { who } => self.restart(who),
-            Fault::Release { who } => {
-                let process = &mut self.processes[who];
-                // A process that stands still is told when it goes on, and one that calls, when it is answered.
-                if process.paused_until > time || process.calling {
-                    let at = process.paused_until.max(time + 10 * MILLI);
-                    return self.schedule(at, Event::Fault(fault));
-                }
-                process.own_end = None;
-                process.machine.release(process.candidate.skew.monotonic(time));
-                self.wake(who);
-            }
-            Fault::Wall { who, seconds } => self.processes[who].candidate.skew.wall_seconds = seconds,
-            Fault::Delete => self.server.delete(NAME),
-            Fault::Edit(edit) => self.edit(edit),
-        }
-    }
-
-    fn edit(&mut self, edit: Edit) {
-        let named =
-            if let Edit::Candidate { who } = edit { self.processes[who].identity.to_string() } else { String::new() };
-        self.server.edit(NAME, |record| match edit {
-            Edit::Nothing => *record = Record::default(),
-            Edit::Nobody => record.holder = None,
-            Edit::Somebody { seconds } => {
-                record.holder = Some("somebody".to_owned());
-                record.duration_seconds = Some(seconds);
-            }
-            Edit::Candidate { .. } => record.holder = Some(named),
-            Edit::Transitions => record.transitions = Some(i32::MIN),
-            Edit::Times => {
-                record.renewed = None;
-                record.acquired = Some(Timestamp::MAX);
-            }
-            Edit::Touch => {}
-        });
+        self.turn(call.who);
     }
 
     fn restart(&mut self, who: usize) {
         let candidate = self.processes[who].candidate.clone();
-        let (identity, machine) = self.fresh(who, &candidate);
+        let (identity, replica) = self.fresh(who, &candidate);
         let process = &mut self.processes[who];
-        process.machine = machine;
+        process.replica = replica;
         process.identity = identity;
+        process.life += 1;
         process.stamp += 1;
-        process.calling = false;
+        process.calls.clear();
+        process.draining.clear();
         process.paused_until = 0;
         process.own_end = None;
         let stamp = process.stamp;
