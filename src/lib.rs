@@ -21,6 +21,7 @@
 //! | [`journal`] | the port where decisions become durable, and its stores |
 //! | [`participant`] | the port over which calls go out, and HTTP |
 //! | [`controller`] | what wakes the engine in a cluster |
+//! | [`election`] | who may act: a claim that ends in time, asked where it is used |
 //! | [`clock`] | the one place that reads clocks |
 //! | [`cli`] | the subcommands |
 
@@ -28,6 +29,7 @@ pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod controller;
+pub mod election;
 pub mod engine;
 pub mod expr;
 pub mod journal;

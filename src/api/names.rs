@@ -10,6 +10,8 @@ pub const RUN_FINALIZER: &str = "sagas.dev/compensate";
 pub const IN_USE_FINALIZER: &str = "sagas.dev/in-use";
 /// On runs, the name of their definition; written only where it costs no write of its own.
 pub const DEFINITION_LABEL: &str = "sagas.dev/definition";
+/// On the Leases of replicas that share shards, the name of their election: by it they find each other.
+pub const ELECTION_LABEL: &str = "sagas.dev/election";
 /// Field manager and reporting controller.
 pub const CONTROLLER: &str = "saga-operator";
 

@@ -20,7 +20,7 @@
 mod answer;
 mod clients;
 mod count;
-mod exchange;
+pub(crate) mod exchange;
 mod loaded;
 mod metadata;
 mod status;

@@ -15,16 +15,16 @@ const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
 /// What the API server answered.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
     /// As it was given: seconds or a date.
-    pub(super) retry_after: Option<String>,
-    pub(super) body: Bytes,
+    pub(crate) retry_after: Option<String>,
+    pub(crate) body: Bytes,
 }
 
 /// There is no whole answer.
 #[derive(Debug)]
-pub(super) enum Lost {
+pub(crate) enum Lost {
     /// The request did not leave.
     Unsent(String),
     /// It may have left.
@@ -49,7 +49,7 @@ impl Lost {
 }
 
 /// Sends a request and reads the whole answer, whatever its status.
-pub(super) async fn exchange(client: &Client, request: Request<Vec<u8>>, limit: Duration) -> Result<Answer, Lost> {
+pub(crate) async fn exchange(client: &Client, request: Request<Vec<u8>>, limit: Duration) -> Result<Answer, Lost> {
     match tokio::time::timeout(limit, whole(client, request)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Lost::Unanswered(format!("no answer from the API server within {} s", limit.as_secs()))),

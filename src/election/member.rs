@@ -1,0 +1,229 @@
+//! One replica at work: its place in the council and its shards, against the API server.
+//!
+//! # Flow
+//! [`Member::run`] keeps the replica's lines busy side by side. What it leads is read from [`Shares`]: for each shard a claim,
+//! and whether it is to be kept or drained. Whoever works on a shard that is to be drained ends that work and says so.
+//!
+//! # Guarantees
+//! Those of [`Candidate`](super::Candidate), for each shard. Nobody who is slow to read holds up a renewal.
+//!
+//! # Assumptions
+//! Those of [`Candidate`](super::Candidate). A shard is said to be drained only after all work on it has ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use kube::Client;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::claim::{Claim, Herald};
+use super::lease::Stance;
+use super::news::{End, Loss};
+use super::replica::{Letter, Line, Replica, Reply, Turn};
+use super::roster::Roster;
+use super::shard::{Shard, Shards};
+use super::store::LeaseStore;
+use crate::api::names::ELECTION_LABEL;
+use crate::saga::Monotonic;
+
+/// What to do with a shard that this replica leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Go on.
+    Keep,
+    /// It is another's: begin nothing new, end what is under way, then say that it is drained.
+    Drain,
+}
+
+/// A shard that this replica leads.
+#[derive(Clone, Debug)]
+pub struct Share {
+    /// The claim of this term.
+    pub claim: Claim,
+    /// Which term of this process it is.
+    pub epoch: u64,
+    /// What to do.
+    pub wish: Wish,
+}
+
+/// All shards that this replica leads.
+pub type Shares = BTreeMap<Shard, Share>;
+
+/// Of which Leases the election consists.
+#[derive(Clone, Debug)]
+pub struct Ground {
+    /// Where they are.
+    pub namespace: String,
+    /// What they are called.
+    pub shards: Shards,
+    /// Labels that they get beside [`ELECTION_LABEL`].
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A leadership was lost: the process must end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("failed to stay the leader of shard {shard}: {}", End::Lost(loss.clone()))]
+pub struct Deposed {
+    /// Of which shard.
+    pub shard: Shard,
+    /// How.
+    pub loss: Loss,
+}
+
+/// A replica that shares shards with others.
+pub struct Member {
+    replica: Replica,
+    roster: Roster,
+    shards: Shards,
+    stance: Stance,
+    stores: BTreeMap<Shard, LeaseStore>,
+    heralds: BTreeMap<Shard, (u64, Herald)>,
+    shares: watch::Sender<Shares>,
+    busy: BTreeSet<Line>,
+}
+
+/// A request under way; with its answer the store of its Lease comes back.
+type Call = BoxFuture<'static, (Line, Reply, Option<(Shard, LeaseStore)>)>;
+type Calls = FuturesUnordered<Call>;
+
+impl Member {
+    /// A replica that leads nothing yet, and where to read what it leads. No I/O.
+    pub fn new(client: Client, ground: Ground, stance: Stance) -> (Self, watch::Receiver<Shares>) {
+        let mut labels = ground.labels;
+        labels.insert(ELECTION_LABEL.to_owned(), ground.shards.name().to_owned());
+        let replica = Replica::new(stance.identity.clone(), stance.durations, ground.shards.clone(), stance.seed);
+        let (shares, receiver) = watch::channel(Shares::new());
+        let member = Self {
+            replica,
+            roster: Roster { client, namespace: ground.namespace, labels },
+            shards: ground.shards,
+            stance,
+            stores: BTreeMap::new(),
+            heralds: BTreeMap::new(),
+            shares,
+            busy: BTreeSet::new(),
+        };
+        (member, receiver)
+    }
+
+    /// Takes part until `leave` is cancelled and every shard that it led has come over `drained`.
+    ///
+    /// # Errors
+    /// When a leadership was lost. Dropping this is as good as being killed: the others wait a lease duration.
+    pub async fn run(mut self, mut drained: mpsc::Receiver<Shard>, leave: CancellationToken) -> Result<(), Deposed> {
+        let clock = self.stance.clock;
+        let mut calls = Calls::new();
+        let mut leaving = false;
+        loop {
+            let wake = self.turn(&mut calls);
+            self.tell();
+            if let Some((shard, loss)) = self.replica.lost() {
+                return Err(Deposed { shard: *shard, loss: loss.clone() });
+            }
+            if self.replica.is_over() {
+                return Ok(());
+            }
+            tokio::select! {
+                Some((line, reply, store)) = calls.next(), if !calls.is_empty() => {
+                    self.busy.remove(&line);
+                    self.stores.extend(store);
+                    self.replica.answered(line, reply, clock.now().monotonic);
+                }
+                () = tokio::time::sleep_until(clock.instant(wake)) => {}
+                Some(shard) = drained.recv() => self.replica.drained(shard, clock.now().monotonic),
+                () = leave.cancelled(), if !leaving => {
+                    leaving = true;
+                    self.replica.leave(clock.now().monotonic);
+                }
+            }
+        }
+    }
+
+    /// Gives every line that is free its next request. Returns when to look again.
+    fn turn(&mut self, calls: &mut Calls) -> Monotonic {
+        let clock = self.stance.clock;
+        // Only a bound: with every line busy an answer comes first.
+        let mut wake = clock.now().monotonic.after(self.stance.durations.lease());
+        for line in self.replica.lines() {
+            if self.busy.contains(&line) {
+                continue;
+            }
+            match self.replica.next(line, clock.now()) {
+                Turn::Send(letter, answer_by) => {
+                    self.busy.insert(line);
+                    let within = answer_by.since(clock.now().monotonic);
+                    calls.push(self.call(line, letter, within));
+                }
+                Turn::Wait(until) => wake = wake.min(until),
+                Turn::Done => {}
+            }
+        }
+        wake
+    }
+
+    fn call(&mut self, line: Line, letter: Letter, within: Duration) -> Call {
+        let roster = self.roster.clone();
+        match (line, letter) {
+            (Line::Term(shard, _), Letter::Lease(name, request)) => {
+                let store = self.stores.remove(&shard);
+                Box::pin(async move {
+                    let mut store = store.unwrap_or_else(|| roster.store(name));
+                    let answer = store.perform(&request, within).await;
+                    (line, Reply::Lease(answer), Some((shard, store)))
+                })
+            }
+            (Line::Council, Letter::Lease(name, request)) => Box::pin(async move {
+                let answer = roster.store(name).perform(&request, within).await;
+                (line, Reply::Lease(answer), None)
+            }),
+            (_, Letter::Council(chore)) => {
+                Box::pin(async move { (line, Reply::Council(roster.perform(chore, within).await), None) })
+            }
+        }
+    }
+
+    /// The claims first, then who reads them, then the people.
+    fn tell(&mut self) {
+        let mut shares = self.shares.borrow().clone();
+        for shard in self.shards.all() {
+            let leadership = self.replica.leadership(shard);
+            let known = self.heralds.get(&shard).map(|(epoch, _)| *epoch);
+            if let Some(epoch) = known.filter(|epoch| leadership.is_none_or(|now| now.epoch() != *epoch)) {
+                tracing::debug!(%shard, epoch, "the term is over");
+                if let Some((_, herald)) = self.heralds.remove(&shard) {
+                    herald.close();
+                }
+                shares.remove(&shard);
+            }
+            let Some(leadership) = leadership else { continue };
+            let (_, herald) = self.heralds.entry(shard).or_insert_with(|| {
+                let (herald, claim) = Herald::new(self.stance.clock);
+                shares.insert(shard, Share { claim, epoch: leadership.epoch(), wish: Wish::Keep });
+                (leadership.epoch(), herald)
+            });
+            herald.proclaim(Some(leadership));
+            if let Some(share) = shares.get_mut(&shard) {
+                let drains = self.replica.draining().contains(&shard);
+                share.wish = if drains { Wish::Drain } else { Wish::Keep };
+            }
+        }
+        self.shares.send_if_modified(|before| {
+            let told = |shares: &Shares| -> Vec<_> {
+                shares.iter().map(|(shard, share)| (*shard, share.epoch, share.wish)).collect()
+            };
+            let changed = told(before) != told(&shares);
+            *before = shares;
+            changed
+        });
+        let identity = self.stance.identity.as_str();
+        for (shard, news) in self.replica.take_news() {
+            let lease = shard.map_or_else(|| self.shards.name().to_owned(), |shard| self.shards.lease_name(shard));
+            news.log(&lease, identity);
+        }
+        self.replica.take_ended();
+    }
+}
