@@ -71,7 +71,7 @@ pub(super) fn compile(platform: Platform, target: &Path, source: &Source) -> Res
     println!("compiling the operator as a static binary");
     let mut cargo = stream::cargo();
     // Named, so that the flags below are not for what runs at build time: macros cannot be static.
-    cargo.args(["build", "--locked", "--release", "--package", "saga-operator", "--bin", "saga-operator"]);
+    cargo.args(["build", "--locked", "--profile", "image", "--package", "saga-operator", "--bin", "saga-operator"]);
     cargo.args(["--target", platform.triple, "--target-dir"]).arg(target);
     cargo.env_remove("RUSTFLAGS").env("CARGO_ENCODED_RUSTFLAGS", flags(target));
     match &source.commit {
@@ -81,7 +81,7 @@ pub(super) fn compile(platform: Platform, target: &Path, source: &Source) -> Res
     if !stream::lines(&mut cargo, |line| println!("{line}"))?.status.success() {
         return Err(BinaryError::Compile);
     }
-    Ok(target.join(platform.triple).join("release/saga-operator"))
+    Ok(target.join(platform.triple).join("image/saga-operator"))
 }
 
 /// Static, and without the paths of this machine in messages: they would make each clone's binary another one.

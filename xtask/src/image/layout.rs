@@ -1,6 +1,6 @@
 //! The image as the OCI specifications have it: configuration, manifest, index, and the archive of them.
 //!
-//! The few objects are written out here: the crate that has types for them brings forty others.
+//! The few objects are written out here: the crate that has types for them brings twenty others.
 
 use std::collections::BTreeMap;
 
