@@ -87,8 +87,9 @@ impl Turn<'_> {
     fn free_at(&self) -> Option<Monotonic> {
         match self.plan.owner.tenure {
             Tenure::Exclusive => None,
-            Tenure::Contended if self.stored().holder.is_none() => None,
-            Tenure::Contended => {
+            Tenure::Elected if !self.state.local.owned_once => None,
+            Tenure::Elected | Tenure::Contended if self.stored().holder.is_none() => None,
+            Tenure::Elected | Tenure::Contended => {
                 let since = self.state.local.unchanged_since.unwrap_or(self.now);
                 let due = self.state.local.due_since.unwrap_or(self.now.monotonic);
                 // An owner that had nothing to do for long is not silent: it gets its time from when it has.
@@ -120,7 +121,7 @@ impl Turn<'_> {
     pub(super) fn keep_alive(&mut self) {
         let followed = self.state.local.own.keys().any(|call| self.is_located(*call));
         let contended = match self.plan.owner.tenure {
-            Tenure::Exclusive => false,
+            Tenure::Exclusive | Tenure::Elected => false,
             Tenure::Contended => self.state.local.owned && !self.state.local.draining,
         };
         if !followed || !contended {

@@ -63,6 +63,9 @@ pub struct Owner {
 pub enum Tenure {
     /// At once: it holds the store's exclusive lock, which outlives no process.
     Exclusive,
+    /// At once, until it owned the run once: an election says that whoever held the run before is gone or has stopped. If
+    /// it loses the run after that, somebody else believes the same, and the run is waited for as below.
+    Elected,
     /// When the journal stayed unchanged for long enough: others may be alive.
     Contended,
 }

@@ -30,6 +30,8 @@ pub struct Local {
     pub tried: Fence,
     /// This process's own write made it the owner, and no other owner was seen since.
     pub owned: bool,
+    /// This process owned the run before, whoever owns it now.
+    pub owned_once: bool,
     /// The write under way makes this process the owner.
     pub taking_over: bool,
     /// When the write landed by which this process took the run from another owner.
@@ -83,6 +85,7 @@ impl State {
     /// Notes that the write of this very state has landed.
     pub fn landed(&mut self, now: Now) {
         self.local.unchanged_since = Some(now);
+        self.local.owned_once |= self.local.owned;
         if self.local.taking_over {
             self.local.taking_over = false;
             self.local.took_over = Some(now.monotonic);

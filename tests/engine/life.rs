@@ -50,10 +50,15 @@ async fn pass(fate: Arc<Fate>, weakness: Option<Weakness>) -> (Vec<String>, BTre
     for source in [Source::Store, Source::Wire, Source::Watch] {
         fate.make_rarer(source, [1, 1, 2, 4][fate.below(Source::Shape, 4) as usize]);
     }
-    let tenure = if fate.below(Source::Shape, 4) == 3 { Tenure::Exclusive } else { Tenure::Contended };
+    // The elected: all of them at once, which is the worst that an election can do.
+    let tenure = match fate.below(Source::Shape, 4) {
+        3 => Tenure::Exclusive,
+        2 => Tenure::Elected,
+        _ => Tenure::Contended,
+    };
     let mut world = World::new(fate.clone(), drawn(&fate, "order-1"), tenure, weakness);
     world.start();
-    if tenure == Tenure::Contended {
+    if tenure != Tenure::Exclusive {
         for _ in 0..fate.below(Source::Shape, 3) {
             world.start();
         }

@@ -23,7 +23,7 @@ pub async fn act(world: &mut World, uids: &mut Vec<String>) {
         }
         3 => {
             fate.fault("restart in order", || name);
-            if world.tenure == Tenure::Contended {
+            if world.tenure != Tenure::Exclusive {
                 world.start();
             }
             world.stop(place).await;

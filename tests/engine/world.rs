@@ -80,7 +80,7 @@ pub struct World {
 impl World {
     pub fn new(fate: Arc<Fate>, saga: Arc<Saga>, tenure: Tenure, weakness: Option<Weakness>) -> Self {
         // A store that is locked by one process writes nothing for another.
-        let hooks = Arc::new(Hooks::new(fate.clone(), tenure == Tenure::Contended));
+        let hooks = Arc::new(Hooks::new(fate.clone(), tenure != Tenure::Exclusive));
         Self {
             store: MemoryJournal::new(hooks.clone()),
             hooks,

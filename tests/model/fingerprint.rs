@@ -308,6 +308,7 @@ impl Reader<'_> {
         let Local {
             tried,
             owned,
+            owned_once,
             taking_over,
             took_over,
             unchanged_since,
@@ -318,7 +319,7 @@ impl Reader<'_> {
             own,
         } = local;
         self.fence(*tried);
-        [owned, taking_over, draining].into_iter().for_each(|flag| self.put(*flag));
+        [owned, owned_once, taking_over, draining].into_iter().for_each(|flag| self.put(*flag));
         self.some(*took_over, Self::moment);
         self.some(*unchanged_since, Self::now);
         self.some(*due_since, Self::moment);

@@ -37,6 +37,8 @@ pub enum Tenancy {
     Exclusive,
     /// Two processes without an election.
     Contended,
+    /// Two processes that both believe that they were elected.
+    Elected,
 }
 
 /// Which of its promises a participant keeps.
@@ -162,6 +164,7 @@ impl Setup {
         let tenure = match self.scenario.tenancy {
             Tenancy::Exclusive => Tenure::Exclusive,
             Tenancy::Contended => Tenure::Contended,
+            Tenancy::Elected => Tenure::Elected,
         };
         let name = ["A", "B"][place];
         Arc::new(Plan {

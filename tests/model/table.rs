@@ -15,6 +15,16 @@ pub fn strong() -> Vec<Scenario> {
         Scenario { refuses: Some(1), ..Scenario::new("two steps, the second refused", two()) },
         Scenario { refuses: Some(2), ..Scenario::new("three steps, the third refused", saga(&["a", "b", "c"], 1, "")) },
         Scenario { refuses: Some(1), tenancy: Tenancy::Exclusive, ..Scenario::new("one owner alone", two()) },
+        Scenario {
+            refuses: Some(1),
+            tenancy: Tenancy::Elected,
+            ..Scenario::new("two who believe that they lead", two())
+        },
+        Scenario {
+            works_on: Some(0),
+            tenancy: Tenancy::Elected,
+            ..Scenario::new("two who believe that they lead, and a call in progress", saga(&["a"], 1, ""))
+        },
         Scenario { wishes: WISHES, ..Scenario::new("people who change their minds", two()) },
         Scenario { refuses: Some(1), wishes: WISHES, ..Scenario::new("as before, while undoing", two()) },
         Scenario {

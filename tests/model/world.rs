@@ -111,7 +111,7 @@ impl World {
     pub fn new(setup: Arc<Setup>) -> Self {
         let places = match setup.scenario.tenancy {
             Tenancy::Exclusive => 1,
-            Tenancy::Contended => 2,
+            Tenancy::Contended | Tenancy::Elected => 2,
         };
         Self {
             clock: 0,

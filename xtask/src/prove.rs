@@ -34,10 +34,10 @@ pub(crate) struct Command {
     #[arg(long, value_enum, value_name = "NAME")]
     only: Vec<Section>,
     /// States of the model that are visited
-    #[arg(long, value_name = "N", default_value_t = 3_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     states: u64,
     /// Lives of the simulation
-    #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// The first of them
     #[arg(long, value_name = "SEED", default_value_t = 0)]
@@ -48,9 +48,6 @@ pub(crate) struct Command {
     /// Only this part of the mutants, as in 3/20
     #[arg(long, value_name = "K/N", value_parser = mutants::shard)]
     shard: Option<mutants::Shard>,
-    /// Mutants that are tried side by side
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
-    jobs: u8,
     /// Forget what earlier runs found
     #[arg(long)]
     fresh: bool,

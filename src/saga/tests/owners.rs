@@ -63,6 +63,30 @@ fn another_owner_is_given_the_time_of_its_open_call_and_a_margin() {
 }
 
 #[test]
+fn the_elected_takes_a_run_at_once_however_often_its_write_is_refused() {
+    let plan = by("b", Tenure::Elected);
+    let mut state = fresh(&forward(&order(), 1));
+    for holder in ["a", "a2"] {
+        state.stored.holder = Some(Holder::new(holder));
+        let taken = step(&plan, &state, &[wished()], at(10_000));
+        assert_eq!(taken.state.stored.holder, Some(Holder::new("b")), "from {holder}");
+        state.not_landed(&taken);
+    }
+}
+
+#[test]
+fn the_elected_that_loses_a_run_waits_like_everyone_else() {
+    let plan = by("b", Tenure::Elected);
+    let mut state = land(&plan, &fresh(&forward(&order(), 1)), &[wished()], at(10_000)).state;
+    let other = land(&by("c", Tenure::Elected), &fresh(&state), &[wished()], at(11_000)).state;
+    state.observe(other.stored, at(12_000));
+    let waits = step(&plan, &state, &[wished()], at(12_000));
+    assert!(!waits.changed);
+    assert_eq!(waits.wake_at, Some(at(27_000).monotonic), "10 s of the call and 5 s");
+    assert!(step(&plan, &waits.state, &[Event::Tick], at(27_000)).changed);
+}
+
+#[test]
 fn an_owner_that_had_nothing_to_do_is_given_its_time_from_when_it_has() {
     let idle = land(&order(), &forward(&order(), 0), &[suspended(2, true)], at(100));
     let event = answered(&idle.state, CallId::forward(0), ok());

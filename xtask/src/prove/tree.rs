@@ -34,12 +34,16 @@ impl Tree {
         &self.0
     }
 
+    /// Where its build products are. Dependencies are the same for all.
+    pub(super) fn products(&self) -> PathBuf {
+        piece::home().join("core/target")
+    }
+
     /// Cargo, at work there.
     pub(super) fn cargo(&self, command: &str) -> Command {
         let mut cargo = stream::cargo();
         cargo.arg(command).current_dir(&self.0);
-        // In the core: what makes copies of it for mutants copies them as well. Dependencies are the same for all.
-        cargo.env("CARGO_TARGET_DIR", piece::home().join("core/target")).env("CARGO_TERM_COLOR", "never");
+        cargo.env("CARGO_TARGET_DIR", self.products()).env("CARGO_TERM_COLOR", "never");
         cargo
     }
 }

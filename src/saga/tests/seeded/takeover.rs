@@ -69,8 +69,10 @@ fn the_owner_of_a_call_in_progress_stores_the_run_again_every_twenty_seconds() {
     assert_eq!((early.changed, early.wake_at), (false, Some(at(20_200).monotonic)));
     let alive = step(&plan, &state, &[Event::Tick], at(20_200));
     assert!(alive.changed && alive.state.stored.fence > state.stored.fence);
-    let locked = step(&by(&trip(), "a", Tenure::Exclusive), &state, &[Event::Tick], at(20_200));
-    assert!(!locked.changed, "nobody waits for the owner of a locked file");
+    for tenure in [Tenure::Exclusive, Tenure::Elected] {
+        let alone = step(&by(&trip(), "a", tenure), &state, &[Event::Tick], at(20_200));
+        assert!(!alone.changed, "nobody waits for the owner of a locked file, nor for the leader");
+    }
 }
 
 #[test]
