@@ -37,7 +37,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
         export "CARGO_TARGET_${variable}_LINKER=$name-gcc" "CC_$(echo "$triple" | tr - _)=$name-gcc"; \
     fi; \
     export SAGA_COMMIT="$COMMIT" RUSTFLAGS="-Ctarget-feature=+crt-static --remap-path-prefix=$CARGO_HOME=/cargo"; \
-    cargo build --locked --profile image --package saga-operator --bin saga-operator --target "$triple"; \
+    cargo rustc --locked --profile image --package saga-operator --bin saga-operator --target "$triple" \
+        -- -Clink-arg=-Wl,-z,pack-relative-relocs; \
     cp "target/$triple/image/saga-operator" /saga-operator-static
 
 # No shell, no libraries, no certificates: the public authorities are in the binary, the API server's come with the pod.
