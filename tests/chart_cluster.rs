@@ -217,7 +217,7 @@ async fn a_new_run_is_retained_at_creation_where_the_api_server_can_do_that() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_operator_has_its_rights_in_its_namespace_and_none_to_secrets_until_somebody_binds_them() {
-    let world = Installed::new("policy-rights", Helm::three(), json!({"shards": 3})).await;
+    let world = Installed::new("policy-rights", Helm::three(), json!({})).await;
     let (operator, here) = (world.operator(), world.namespace.clone());
     let rights = [
         "list sagas.dev/sagadefinitions",
@@ -228,7 +228,7 @@ async fn the_operator_has_its_rights_in_its_namespace_and_none_to_secrets_until_
         "create apps/controllerrevisions",
         "patch events.k8s.io/events",
         "create coordination.k8s.io/leases",
-        "update coordination.k8s.io/leases",
+        "update coordination.k8s.io/leases:saga-operator",
     ];
     for right in rights {
         assert!(world.may(&operator, &here, right).await, "{right}");

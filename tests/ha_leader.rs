@@ -14,7 +14,7 @@ use saga_operator::cli::participants::FaultMode;
 /// The replica that a Lease names.
 fn named<'a>(replicas: &'a [(String, Operator)], holder: &str) -> &'a Operator {
     let of = replicas.iter().find(|(pod, _)| holder.starts_with(&format!("{pod}-")));
-    &of.unwrap_or_else(|| panic!("nobody is {holder}")).1
+    &of.expect("the holder is one of the replicas").1
 }
 
 fn three(world: &Replicas) -> Vec<(String, Operator)> {

@@ -109,7 +109,6 @@ pub(crate) fn samples() -> Vec<Sample> {
         },
         plain("serviceAccount.name", json!("theirs"), "system:serviceaccount:saga-system:theirs"),
         plain("serviceAccount.tokenExpirationSeconds", json!(601), "\"expirationSeconds\":601"),
-        plain("shards", json!(4), "--shards=4"),
         plain("shutdownGraceSeconds", json!(100), "\"terminationGracePeriodSeconds\":115"),
         plain("tolerations", json!([{"key": "spot", "operator": "Exists"}]), "\"spot\""),
         plain(

@@ -126,7 +126,4 @@ capabilities:
 {{- fail (printf "leaderElection.retryPeriod is %s, and must be at least 50ms: a leader writes once in each" .retryPeriod) -}}
 {{- end -}}
 {{- end -}}
-{{- if and (gt (int .Values.shards) 1) (not .Values.leaderElection.enabled) -}}
-{{- fail (printf "shards is %d, and must be 1 when leaderElection.enabled is false: shards are what operators are elected for" (int .Values.shards)) -}}
-{{- end -}}
 {{- end -}}
