@@ -21,7 +21,8 @@
 //! | [`journal`] | the port where decisions become durable, and its stores |
 //! | [`participant`] | the port over which calls go out, and HTTP |
 //! | [`controller`] | what wakes the engine in a cluster |
-//! | [`election`] | who may act: a claim that ends in time, asked where it is used |
+//! | [`election`] | who may act: the elector, and the claim that is asked wherever something is stored or sent |
+//! | [`observe`] | what a running operator shows of itself |
 //! | [`clock`] | the one place that reads clocks |
 //! | [`cli`] | the subcommands |
 
@@ -33,5 +34,6 @@ pub mod election;
 pub mod engine;
 pub mod expr;
 pub mod journal;
+pub mod observe;
 pub mod participant;
 pub mod saga;

@@ -55,6 +55,8 @@ fn every_row_of_a_table_has_the_columns_of_its_head() {
 }
 
 #[test]
-fn the_version_is_that_of_the_package() {
-    assert!(said("--version").starts_with(concat!("saga-operator ", env!("CARGO_PKG_VERSION"))));
+fn the_version_is_that_of_the_package_and_names_the_commit() {
+    let said = said("--version");
+    let commit = said.trim().strip_prefix(concat!("saga-operator ", env!("CARGO_PKG_VERSION"), " (commit "));
+    assert!(commit.is_some_and(|rest| rest.len() > 1 && rest.ends_with(')')), "{said}");
 }

@@ -11,6 +11,8 @@ use faulty::Fault;
 use fixture::{Bench, draft, intent};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams};
+use saga_operator::clock::Clock;
+use saga_operator::election::Claim;
 use saga_operator::journal::kubernetes::{KubernetesJournal, MAX_STATUS_BYTES};
 use saga_operator::journal::{Class, Journal, JournalError, Version};
 use saga_operator::saga::Fence;
@@ -26,7 +28,7 @@ async fn a_decision_reads_back_as_it_was_stored() {
     let mut draft = draft(&loaded, 1);
     draft.intents = vec![intent(&loaded, 1), intent(&loaded, 0)];
     let stored = draft.stored.clone();
-    let landed = journal.persist(draft).await.expect("landed");
+    let landed = journal.persist(draft, &Claim::unelected()).await.expect("landed");
     let fences: Vec<_> = landed.intents.iter().map(|intent| intent.get().fence).collect();
     assert_eq!(fences, [Fence(1)], "only the intents of this write are proven by it");
     let again = journal.load(&run).await.expect("readable").expect("there");
@@ -42,8 +44,8 @@ async fn the_second_of_two_decisions_on_one_version_is_refused() {
     let (first, second) = (bench.journal(), bench.journal());
     let run = bench.create("a").await;
     let loaded = first.load(&run).await.expect("readable").expect("there");
-    first.persist(draft(&loaded, 1)).await.expect("landed");
-    let refused = second.persist(draft(&loaded, 2)).await.expect_err("stale");
+    first.persist(draft(&loaded, 1), &Claim::unelected()).await.expect("landed");
+    let refused = second.persist(draft(&loaded, 2), &Claim::unelected()).await.expect_err("stale");
     assert!(matches!(refused, JournalError::Conflict), "{refused}");
     assert_eq!((second.writes(), second.conflicts()), (1, 1));
     let stored = first.load(&run).await.expect("readable").expect("there").stored;
@@ -60,7 +62,7 @@ async fn a_write_whose_answer_was_lost_is_recognised_by_its_fence() {
     let mut first = draft(&loaded, 7);
     first.intents = vec![intent(&loaded, 7)];
     faults.next(Fault::LoseAnswer);
-    let unclear = journal.persist(first.clone()).await.expect_err("no answer");
+    let unclear = journal.persist(first.clone(), &Claim::unelected()).await.expect_err("no answer");
     assert_eq!((matches!(unclear, JournalError::Unclear(_)), unclear.class()), (true, Class::Conflict), "{unclear}");
     let read = journal.load(&run).await.expect("readable").expect("there");
     let landed = first.recognised(&read).expect("it landed");
@@ -68,7 +70,7 @@ async fn a_write_whose_answer_was_lost_is_recognised_by_its_fence() {
 
     let second = draft(&read, 8);
     faults.next(Fault::LoseRequest);
-    let unclear = journal.persist(second.clone()).await.expect_err("no answer");
+    let unclear = journal.persist(second.clone(), &Claim::unelected()).await.expect_err("no answer");
     assert!(matches!(unclear, JournalError::Unclear(_)), "{unclear}");
     let read = journal.load(&run).await.expect("readable").expect("there");
     second.recognised(&read).expect_err("it did not land");
@@ -79,8 +81,8 @@ async fn a_write_whose_answer_was_lost_is_recognised_by_its_fence() {
 async fn a_write_is_sent_once_whatever_the_server_answers() {
     for (status, unclear) in [(503, true), (504, true), (429, false)] {
         let (clients, requests) = faulty::refusing_server(status).await;
-        let journal = KubernetesJournal::new(clients);
-        let error = journal.persist(fixture::unstored_draft()).await.expect_err("refused");
+        let journal = KubernetesJournal::new(clients, Clock::start());
+        let error = journal.persist(fixture::unstored_draft(), &Claim::unelected()).await.expect_err("refused");
         assert_eq!(matches!(error, JournalError::Unclear(_)), unclear, "{status}: {error}");
         assert_eq!(requests.load(std::sync::atomic::Ordering::SeqCst), 1, "{status}");
         if status == 429 {
@@ -91,8 +93,8 @@ async fn a_write_is_sent_once_whatever_the_server_answers() {
 
 #[tokio::test]
 async fn without_a_server_nothing_was_written() {
-    let journal = KubernetesJournal::new(faulty::nobody());
-    let error = journal.persist(fixture::unstored_draft()).await.expect_err("refused");
+    let journal = KubernetesJournal::new(faulty::nobody(), Clock::start());
+    let error = journal.persist(fixture::unstored_draft(), &Claim::unelected()).await.expect_err("refused");
     assert_eq!((matches!(error, JournalError::Unavailable(_)), error.class()), (true, Class::Retry), "{error}");
 }
 
@@ -104,7 +106,7 @@ async fn what_is_too_large_is_told_from_what_may_work_later() {
     let loaded = journal.load(&run).await.expect("readable").expect("there");
     let mut large = draft(&loaded, 1);
     fixture::fill(&mut large.stored, MAX_STATUS_BYTES);
-    let error = journal.persist(large).await.expect_err("too large");
+    let error = journal.persist(large, &Claim::unelected()).await.expect_err("too large");
     assert_eq!((matches!(error, JournalError::TooLarge(_)), journal.writes()), (true, 0), "{error}");
 
     // The object as a whole is more than etcd takes, which the API server reports as a 500.
@@ -112,12 +114,12 @@ async fn what_is_too_large_is_told_from_what_may_work_later() {
     let loaded = journal.load(&run).await.expect("readable").expect("there");
     let mut large = draft(&loaded, 1);
     fixture::fill(&mut large.stored, 220_000);
-    let error = journal.persist(large).await.expect_err("too large");
+    let error = journal.persist(large, &Claim::unelected()).await.expect_err("too large");
     assert_eq!((matches!(error, JournalError::TooLarge(_)), error.class()), (true, Class::Invalid), "{error}");
 
     let mut many = draft(&loaded, 1);
     fixture::too_many_steps(&mut many.stored);
-    let error = journal.persist(many).await.expect_err("against the schema");
+    let error = journal.persist(many, &Claim::unelected()).await.expect_err("against the schema");
     assert!(matches!(error, JournalError::TooLarge(_)), "{error}");
     bench.end().await;
 }
@@ -129,15 +131,15 @@ async fn a_run_of_the_same_name_is_another_run() {
     let old = bench.create("a").await;
     let loaded = journal.load(&old).await.expect("readable").expect("there");
     bench.runs.delete("a", &DeleteParams::default()).await.expect("deleted");
-    let gone = journal.persist(draft(&loaded, 1)).await.expect_err("gone");
+    let gone = journal.persist(draft(&loaded, 1), &Claim::unelected()).await.expect_err("gone");
     assert!(matches!(gone, JournalError::Gone), "{gone}");
     let new = bench.create("a").await;
     assert_ne!(old.uid, new.uid);
     assert_eq!(journal.load(&old).await.expect("readable"), None);
-    let gone = journal.persist(draft(&loaded, 1)).await.expect_err("gone");
+    let gone = journal.persist(draft(&loaded, 1), &Claim::unelected()).await.expect_err("gone");
     assert!(matches!(gone, JournalError::Gone), "{gone}");
-    journal.retain(&old, &loaded.version).await.expect_err("gone");
-    journal.release(&old, &loaded.version).await.expect("done already");
+    journal.retain(&old, &loaded.version, &Claim::unelected()).await.expect_err("gone");
+    journal.release(&old, &loaded.version, &Claim::unelected()).await.expect("done already");
     let fresh = journal.load(&new).await.expect("readable").expect("there");
     assert_eq!((fresh.stored.fence, fresh.retained), (Fence(0), false));
     bench.end().await;
@@ -151,25 +153,32 @@ async fn finalizers_of_others_are_kept() {
     // One journal remembers the object, the other has to read it.
     let (journal, forgetful) = (bench.journal(), bench.journal());
     let loaded = journal.load(&run).await.expect("readable").expect("there");
-    let retained = journal.retain(&run, &loaded.version).await.expect("retained");
+    let retained = journal.retain(&run, &loaded.version, &Claim::unelected()).await.expect("retained");
     let (finalizers, labels) = bench.metadata("a").await;
     assert_eq!(finalizers, ["other.dev/one", "sagas.dev/compensate"]);
     assert_eq!(labels.get("sagas.dev/definition").map(String::as_str), Some("order"));
-    assert_eq!(journal.retain(&run, &retained).await.expect("is on"), retained, "nothing to write");
+    assert_eq!(
+        journal.retain(&run, &retained, &Claim::unelected()).await.expect("is on"),
+        retained,
+        "nothing to write"
+    );
 
     bench
         .patch("a", json!({"metadata": {"finalizers": ["other.dev/one", "sagas.dev/compensate", "other.dev/two"]}}))
         .await;
-    let stale = journal.release(&run, &retained).await.expect_err("changed meanwhile");
+    let stale = journal.release(&run, &retained, &Claim::unelected()).await.expect_err("changed meanwhile");
     assert!(matches!(stale, JournalError::Conflict), "{stale}");
     let read = journal.load(&run).await.expect("readable").expect("there");
     assert!(read.retained);
-    let landed = journal.persist(draft(&read, 1)).await.expect("landed");
-    forgetful.release(&run, &landed.version).await.expect("released");
+    let landed = journal.persist(draft(&read, 1), &Claim::unelected()).await.expect("landed");
+    forgetful.release(&run, &landed.version, &Claim::unelected()).await.expect("released");
     assert_eq!(bench.metadata("a").await.0, ["other.dev/one", "other.dev/two"]);
-    forgetful.release(&run, &landed.version).await.expect("done already: a watch that is behind may ask again");
+    forgetful
+        .release(&run, &landed.version, &Claim::unelected())
+        .await
+        .expect("done already: a watch that is behind may ask again");
     let read = forgetful.load(&run).await.expect("readable").expect("there");
-    forgetful.release(&run, &read.version).await.expect("done already");
+    forgetful.release(&run, &read.version, &Claim::unelected()).await.expect("done already");
     assert_eq!(forgetful.writes(), 1);
     bench.end().await;
 }
@@ -184,11 +193,11 @@ async fn a_run_that_a_watch_showed_is_taken_up_as_it_is_now() {
     late.noticed(&shown);
     let version = Version(shown.resource_version().expect("a version"));
     bench.patch("a", json!({"metadata": {"finalizers": ["other.dev/one"]}})).await;
-    let stale = late.retain(&run, &version).await.expect_err("changed since it was shown");
+    let stale = late.retain(&run, &version, &Claim::unelected()).await.expect_err("changed since it was shown");
     assert!(matches!(stale, JournalError::Conflict), "{stale}");
     let read = fast.load(&run).await.expect("readable").expect("there");
     fast.noticed(&shown);
-    fast.retain(&run, &read.version).await.expect("retained");
+    fast.retain(&run, &read.version, &Claim::unelected()).await.expect("retained");
     assert_eq!(bench.metadata("a").await.0, ["other.dev/one", "sagas.dev/compensate"]);
     bench.end().await;
 }
@@ -202,7 +211,7 @@ async fn a_run_that_is_already_being_deleted_is_never_started() {
     bench.runs.delete("a", &DeleteParams::default()).await.expect("being deleted");
     let loaded = journal.load(&run).await.expect("readable").expect("held by the other's finalizer");
     assert!(loaded.wishes.deletion.is_some());
-    let gone = journal.retain(&run, &loaded.version).await.expect_err("too late");
+    let gone = journal.retain(&run, &loaded.version, &Claim::unelected()).await.expect_err("too late");
     assert!(matches!(gone, JournalError::Gone), "{gone}");
     bench.patch("a", json!({"metadata": {"finalizers": null}})).await;
     bench.end().await;
@@ -214,15 +223,18 @@ async fn a_deleted_run_goes_when_it_is_released() {
     let journal = bench.journal();
     let run = bench.create("a").await;
     let loaded = journal.load(&run).await.expect("readable").expect("there");
-    let retained = journal.retain(&run, &loaded.version).await.expect("retained");
+    let retained = journal.retain(&run, &loaded.version, &Claim::unelected()).await.expect("retained");
     bench.runs.delete("a", &DeleteParams::default()).await.expect("being deleted");
-    journal.persist(draft(&loaded, 1)).await.expect_err("the deletion changed the run");
+    journal.persist(draft(&loaded, 1), &Claim::unelected()).await.expect_err("the deletion changed the run");
     let read = journal.load(&run).await.expect("readable").expect("still there");
     assert!(read.version.newer_than(&retained).expect("numbers"));
-    let landed = journal.persist(draft(&read, 1)).await.expect("a run being deleted is written as any other");
-    journal.release(&run, &landed.version).await.expect("released");
+    let landed = journal
+        .persist(draft(&read, 1), &Claim::unelected())
+        .await
+        .expect("a run being deleted is written as any other");
+    journal.release(&run, &landed.version, &Claim::unelected()).await.expect("released");
     assert_eq!(journal.load(&run).await.expect("readable"), None);
-    journal.release(&run, &landed.version).await.expect("done already");
+    journal.release(&run, &landed.version, &Claim::unelected()).await.expect("done already");
     bench.end().await;
 }
 

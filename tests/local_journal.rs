@@ -6,6 +6,7 @@ use std::sync::Arc;
 use saga_operator::api::definition::{Call, HttpCall, Step};
 use saga_operator::api::run::{Cancellation, DefinitionRef, EndPolicy};
 use saga_operator::api::{SagaDefinitionSpec, SagaRunSpec};
+use saga_operator::election::Claim;
 use saga_operator::engine::Definitions;
 use saga_operator::journal::local::{LocalError, LocalJournal};
 use saga_operator::journal::{Draft, Journal, JournalError, Landed, Loaded, Version};
@@ -33,7 +34,7 @@ fn next(read: &Loaded) -> Draft {
 }
 
 async fn persist(journal: &LocalJournal, read: &Loaded) -> Result<Landed, JournalError> {
-    journal.persist(next(read)).await
+    journal.persist(next(read), &Claim::unelected()).await
 }
 
 async fn load(journal: &LocalJournal, run: &Identity) -> Loaded {
@@ -68,7 +69,7 @@ async fn a_decision_made_from_an_older_version_is_refused_and_changes_nothing() 
 
     let late = persist(&journal, &run).await;
     assert!(matches!(late, Err(JournalError::Conflict)), "{late:?}");
-    let strange = journal.persist(Draft { version: Version("x".to_owned()), ..next(&run) }).await;
+    let strange = journal.persist(Draft { version: Version("x".to_owned()), ..next(&run) }, &Claim::unelected()).await;
     assert!(matches!(strange, Err(JournalError::Conflict)), "{strange:?}");
     assert_eq!(load(&journal, &run.run).await, before);
 }
@@ -88,9 +89,9 @@ async fn an_unknown_run_is_gone_and_releasing_it_succeeds() {
     let run = journal.submit("order", &spec("buy")).await.unwrap();
     let other = Arc::new(Identity { uid: "another".to_owned(), ..(*run.run).clone() });
     assert!(journal.load(&other).await.unwrap().is_none());
-    let gone = journal.persist(Draft { run: other.clone(), ..next(&run) }).await;
+    let gone = journal.persist(Draft { run: other.clone(), ..next(&run) }, &Claim::unelected()).await;
     assert!(matches!(gone, Err(JournalError::Gone)), "{gone:?}");
-    journal.release(&other, &run.version).await.unwrap();
+    journal.release(&other, &run.version, &Claim::unelected()).await.unwrap();
 }
 
 #[tokio::test]
@@ -98,11 +99,11 @@ async fn a_released_run_is_over_stays_readable_and_can_be_released_again() {
     let journal = LocalJournal::temporary().unwrap();
     let run = journal.submit("order", &spec("buy")).await.unwrap();
     assert!(run.retained);
-    assert_eq!(journal.retain(&run.run, &run.version).await.unwrap(), run.version);
-    let early = journal.release(&run.run, &Version("7".to_owned())).await;
+    assert_eq!(journal.retain(&run.run, &run.version, &Claim::unelected()).await.unwrap(), run.version);
+    let early = journal.release(&run.run, &Version("7".to_owned()), &Claim::unelected()).await;
     assert!(matches!(early, Err(JournalError::Conflict)), "{early:?}");
-    journal.release(&run.run, &run.version).await.unwrap();
-    journal.release(&run.run, &run.version).await.unwrap();
+    journal.release(&run.run, &run.version, &Claim::unelected()).await.unwrap();
+    journal.release(&run.run, &run.version, &Claim::unelected()).await.unwrap();
     assert!(!load(&journal, &run.run).await.retained);
     assert_eq!(journal.runs().unwrap().len(), 1);
 }

@@ -11,6 +11,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use saga_operator::api::SagaRunSpec;
+use saga_operator::election::Claim;
 use saga_operator::journal::local::{LocalError, LocalJournal};
 use saga_operator::journal::{Draft, Journal, JournalError, Loaded};
 use saga_operator::saga::{Holder, Stored};
@@ -46,7 +47,7 @@ async fn write_on(journal: LocalJournal, name: String) -> JournalError {
     loop {
         let draft = next(&run);
         run.stored = draft.stored.clone();
-        match journal.persist(draft).await {
+        match journal.persist(draft, &Claim::unelected()).await {
             Ok(landed) => run.version = landed.version,
             Err(error) => return error,
         }

@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use saga_operator::api::SagaRunSpec;
+use saga_operator::election::Claim;
 use saga_operator::journal::local::LocalJournal;
 use saga_operator::journal::{Draft, Journal, Loaded};
 use saga_operator::saga::{Holder, Phase, StepRecord, Stored};
@@ -42,7 +43,7 @@ async fn drive(journal: LocalJournal, name: String) -> Vec<Duration> {
         let draft =
             Draft { run: run.run.clone(), version, stored: stored.clone(), intents: Vec::new(), polls: Vec::new() };
         let sent = Instant::now();
-        version = journal.persist(draft).await.unwrap().version;
+        version = journal.persist(draft, &Claim::unelected()).await.unwrap().version;
         times.push(sent.elapsed());
     }
     times

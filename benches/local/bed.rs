@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use saga_operator::api::SagaDefinitionSpec;
 use saga_operator::clock::Clock;
+use saga_operator::election::Claim;
 use saga_operator::engine::{Engine, Fleet, Witness};
 use saga_operator::journal::local::LocalJournal;
 use saga_operator::participant::{HttpOptions, HttpParticipant, Policy, StaticCredentials};
@@ -43,6 +44,7 @@ impl LocalBed {
             witness: Ends { ended: sender.clone(), writes: writes.clone() },
             clock,
             owner: Owner { id: Holder::new("bench"), tenure: Tenure::Exclusive },
+            claim: Claim::unelected(),
             drain: CancellationToken::new(),
         }));
         Ok(Self { journal, fleet, sender, ends, writes })

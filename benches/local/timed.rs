@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use saga_operator::api::run::Direction;
+use saga_operator::election::Claim;
 use saga_operator::journal::Persisted;
 use saga_operator::participant::Participant;
 use saga_operator::saga::{Answer, Intent, Polling};
@@ -30,7 +31,7 @@ impl<P> Timed<P> {
 }
 
 impl<P: Participant> Participant for Timed<P> {
-    async fn call(&self, intent: Persisted<Intent>) -> Answer {
+    async fn call(&self, intent: Persisted<Intent>, claim: &Claim) -> Answer {
         let uid = intent.get().run.uid.clone();
         if intent.get().call.direction == Direction::Compensate
             && let Some(refused) = self.refused.lock().ok().and_then(|mut refused| refused.remove(&uid))
@@ -38,7 +39,7 @@ impl<P: Participant> Participant for Timed<P> {
         {
             waits.push(refused.elapsed());
         }
-        let answer = self.inner.call(intent).await;
+        let answer = self.inner.call(intent, claim).await;
         if let Answer::Response(response) = &answer
             && response.status == 404
             && let Ok(mut refused) = self.refused.lock()

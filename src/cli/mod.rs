@@ -55,10 +55,10 @@ enum Command {
     ApiMarkdown(reference::ApiMarkdown),
 }
 
-/// The version and, in builds that were told it by `SAGA_COMMIT`, the commit.
+/// The version, and the commit in builds that were told it by `SAGA_COMMIT`.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
-    let version = env!("CARGO_PKG_VERSION");
-    option_env!("SAGA_COMMIT").map_or_else(|| version.to_owned(), |commit| format!("{version} ({commit})"))
+    let commit = option_env!("SAGA_COMMIT").filter(|commit| !commit.is_empty()).unwrap_or("unknown");
+    format!("{} (commit {commit})", env!("CARGO_PKG_VERSION"))
 });
 
 /// Runs the command line of this process.

@@ -1,7 +1,9 @@
 //! `run`: the controller.
 
+mod elect;
 mod serve;
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use kube::Config;
@@ -41,6 +43,13 @@ pub(super) struct Run {
     #[arg(long, env = "SAGA_CALLS_PER_PARTICIPANT", value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=65_535))]
     calls_per_participant: u32,
 
+    #[command(flatten)]
+    elect: elect::Elect,
+
+    /// Where /livez and /readyz are served, as in `:8081`; nowhere unless given.
+    #[arg(long, env = "SAGA_HEALTH_PROBE_BIND_ADDRESS", value_name = "[HOST]:PORT", value_parser = probes)]
+    health_probe_bind_address: Option<SocketAddr>,
+
     /// How long calls on the wire may take when the process is asked to end.
     #[arg(long, env = "SAGA_SHUTDOWN_GRACE_SECONDS", value_name = "SECONDS", default_value_t = 25)]
     shutdown_grace_seconds: u16,
@@ -59,7 +68,14 @@ impl Run {
                 return ExitCode::from(2);
             }
         };
-        match self.serve(config).await {
+        let durations = match self.elect.durations() {
+            Ok(durations) => durations,
+            Err(error) => {
+                tracing::error!(%error, "the flags of leader election do not fit together");
+                return ExitCode::from(2);
+            }
+        };
+        match self.serve(config, durations).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 tracing::error!(%error, "the operator cannot go on");
@@ -71,4 +87,12 @@ impl Run {
     const fn loopback(&self) -> Loopback {
         if self.insecure_allow_loopback { Loopback::Allowed } else { Loopback::Refused }
     }
+}
+
+/// An address to listen at; without a host, at all of this pod's.
+fn probes(text: &str) -> Result<SocketAddr, String> {
+    let whole = if text.starts_with(':') { format!("[::]{text}") } else { text.to_owned() };
+    whole.parse().map_err(|_| {
+        "must be an IP address and a port, as in `127.0.0.1:8081`, or `:8081` for all addresses".to_owned()
+    })
 }

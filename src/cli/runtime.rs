@@ -15,7 +15,12 @@ pub(super) fn run(filter: &str, format: logging::Format, command: impl Future<Ou
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build();
     match runtime {
-        Ok(runtime) => runtime.block_on(command),
+        Ok(runtime) => {
+            let code = runtime.block_on(command);
+            // A name that is still being looked up must not keep a process that has lost its leadership.
+            runtime.shutdown_background();
+            code
+        }
         Err(error) => {
             tracing::error!(%error, "failed to start: the system gives no threads");
             ExitCode::FAILURE

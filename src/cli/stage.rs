@@ -8,6 +8,7 @@ use super::board::Board;
 use super::timeline::Timeline;
 use crate::api::{SagaDefinitionSpec, SagaRunSpec};
 use crate::clock::Clock;
+use crate::election::Claim;
 use crate::engine::{Definitions as _, Engine, Fleet};
 use crate::journal::local::{LocalError, LocalJournal, NAMESPACE};
 use crate::journal::{Class, Draft, Journal, JournalError, Landed, Loaded, Version};
@@ -45,6 +46,7 @@ impl Stage {
             clock,
             // The lock on the file outlives no process: whoever has it may take every run over at once.
             owner: Owner { id: Holder::process(uuid::Uuid::new_v4().as_u128()), tenure: Tenure::Exclusive },
+            claim: Claim::unelected(),
             drain: tokio_util::sync::CancellationToken::new(),
         };
         Ok(Self { journal, engine: Arc::new(engine), board, fleets: Mutex::default() })
@@ -126,15 +128,15 @@ impl Journal for Outspoken {
         self.heard(self.journal.load(run).await)
     }
 
-    async fn retain(&self, run: &Identity, at: &Version) -> Result<Version, JournalError> {
-        self.heard(self.journal.retain(run, at).await)
+    async fn retain(&self, run: &Identity, at: &Version, claim: &Claim) -> Result<Version, JournalError> {
+        self.heard(self.journal.retain(run, at, claim).await)
     }
 
-    async fn persist(&self, draft: Draft) -> Result<Landed, JournalError> {
-        self.heard(self.journal.persist(draft).await)
+    async fn persist(&self, draft: Draft, claim: &Claim) -> Result<Landed, JournalError> {
+        self.heard(self.journal.persist(draft, claim).await)
     }
 
-    async fn release(&self, run: &Identity, at: &Version) -> Result<(), JournalError> {
-        self.heard(self.journal.release(run, at).await)
+    async fn release(&self, run: &Identity, at: &Version, claim: &Claim) -> Result<(), JournalError> {
+        self.heard(self.journal.release(run, at, claim).await)
     }
 }

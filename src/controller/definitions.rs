@@ -10,6 +10,7 @@
 //! - A revision goes only after it was marked and a quorum read *after* that showed no unfinished run that names it; who
 //!   pins it meanwhile reads the mark before the first call.
 //! - Every write is a compare-and-swap; where nothing changed there is none.
+//! - A process that does not lead keeps its caches and writes nothing.
 //! - One definition that cannot be decoded, or whose expressions break the compiler, stops no other.
 //!
 //! # Assumptions
@@ -50,6 +51,8 @@ pub use source::KubernetesDefinitions;
 pub use sweep::SWEEP_INTERVAL;
 
 use crate::api::{SagaDefinition, SagaRun};
+use crate::clock::Clock;
+use crate::election::Claim;
 use crate::journal::Class;
 use crate::journal::kubernetes::Clients;
 use collect::Surplus;
@@ -100,15 +103,26 @@ struct Context {
     runs: Store<DeserializeGuard<SagaRun>>,
     compiled: Arc<Compiled>,
     failures: error::Failures,
+    /// What lets this process write.
+    claim: Claim,
+    clock: Clock,
+}
+
+impl Context {
+    fn leads(&self) -> bool {
+        self.claim.current(self.clock.now().monotonic).is_some()
+    }
 }
 
 impl DefinitionsController {
-    /// Watches nothing yet. `namespace`: only that one. `runs`: the cache of runs, for counting.
+    /// Watches nothing yet. `namespace`: only that one. `runs`: the cache of runs, for counting. Writes only under the
+    /// claim, whose time `clock` measures.
     pub fn new(
         clients: Clients,
         namespace: Option<String>,
         destinations: Destinations,
         runs: Store<DeserializeGuard<SagaRun>>,
+        (claim, clock): (Claim, Clock),
     ) -> Self {
         let writer = Writer::new(());
         let context = Context {
@@ -119,6 +133,8 @@ impl DefinitionsController {
             runs,
             compiled: Arc::default(),
             failures: error::Failures::default(),
+            claim,
+            clock,
         };
         Self { context: Arc::new(context), writer, changes: broadcast::channel(MAX_CHANGES).0 }
     }
@@ -154,9 +170,14 @@ impl DefinitionsController {
             .inspect(move |event| tell(&changes, &seen, event))
             .applied_objects();
         let orphans = orphans::collect_for_ever(context.clone());
+        let claim = context.claim.clone();
+        let won = futures::stream::once(async move {
+            claim.won().await;
+        });
         let controller = Controller::for_stream(watch, context.definitions.clone())
             .with_config(ControllerConfig::default().concurrency(CONCURRENCY))
             .reconcile_on(sweep::concerned(context.clone()))
+            .reconcile_all_on(won)
             .graceful_shutdown_on(shutdown.cancelled_owned())
             .run(reconcile, retry, context)
             .for_each(|outcome| {
@@ -191,6 +212,10 @@ fn tell(changes: &broadcast::Sender<Changed>, seen: &Store<Guarded>, event: &Res
 
 /// Five calls, each in a file of its own.
 async fn reconcile(seen: Arc<Guarded>, context: Arc<Context>) -> Result<Action, DefinitionError> {
+    if !context.leads() {
+        // All are looked at when it comes to lead.
+        return Ok(Action::await_change());
+    }
     let Ok(definition) = &seen.0 else {
         let (namespace, name) = (seen.namespace().unwrap_or_default(), seen.name_any());
         let error = seen.0.as_ref().err().map(ToString::to_string).unwrap_or_default();

@@ -1,7 +1,8 @@
 //! Watches runs, and wakes the engine for them: nothing else.
 //!
 //! # Flow
-//! Every change of a run goes to the [`Fleet`] as a reading; the run's own task decides what it means. A definition that
+//! Every change of a run goes to the [`Fleet`] as a reading, if this process leads; the others only remember it, and take up
+//! what they remember when they come to lead. In the fleet the run's own task decides what it means. A definition that
 //! changed wakes the runs that wait for it. Finished runs wait here for the end of their time to live.
 //!
 //! # Guarantees
@@ -13,9 +14,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::Event;
@@ -28,7 +30,8 @@ use tokio_util::time::delay_queue::Key;
 use super::definitions::Changed;
 use super::retention;
 use crate::api::SagaRun;
-use crate::engine::{Fleet, Ports};
+use crate::engine::{Engine, Fleet, Ports};
+use crate::journal::Loaded;
 use crate::journal::kubernetes::{KubernetesJournal, loaded};
 
 /// A watch is renewed this often, so that one that died without a word is noticed.
@@ -49,6 +52,8 @@ pub struct RunWatch<E> {
     pub fleet: Fleet<E>,
     /// Definitions that changed.
     pub changes: broadcast::Receiver<Changed>,
+    /// Set once the runs are listed.
+    pub ready: Arc<AtomicBool>,
 }
 
 impl<E: Ports<Journal = KubernetesJournal>> RunWatch<E> {
@@ -71,21 +76,30 @@ impl<E: Ports<Journal = KubernetesJournal>> RunWatch<E> {
         let watch = watch.modify(|run| run.managed_fields_mut().clear()).reflect(writer);
         let mut watch = std::pin::pin!(watch);
         let mut finished = Finished::default();
-        let mut listed = HashSet::new();
+        let (mut listed, mut first) = (HashSet::new(), Vec::new());
+        let Engine { claim, clock, .. } = self.fleet.engine().engine();
+        let (claim, clock) = (claim.clone(), *clock);
+        let mut won = std::pin::pin!(claim.won().fuse());
         loop {
+            let leads = claim.current(clock.now().monotonic).is_some();
             tokio::select! {
                 Some(event) = watch.next() => match event {
-                    Ok(Event::Init) => listed.clear(),
+                    Ok(Event::Init) => (listed, first) = Default::default(),
                     Ok(Event::InitApply(run)) => {
                         listed.extend(run.uid());
-                        self.seen(&run, &mut finished);
+                        first.extend(self.seen(&run, &mut finished));
                     }
                     // What went while nobody watched is told by no other event.
                     Ok(Event::InitDone) => {
                         let listed = std::mem::take(&mut listed);
                         self.fleet.listed(|uid| listed.contains(uid));
+                        self.fleet.offer_all(std::mem::take(&mut first));
+                        self.ready.store(true, Ordering::Relaxed);
                     }
-                    Ok(Event::Apply(run)) => self.seen(&run, &mut finished),
+                    Ok(Event::Apply(run)) => {
+                        let read = self.seen(&run, &mut finished);
+                        read.into_iter().for_each(|read| self.fleet.offer(read));
+                    }
                     Ok(Event::Delete(run)) => {
                         finished.forget(&ObjectRef::from_obj(&run));
                         self.deleted(&run);
@@ -97,7 +111,9 @@ impl<E: Ports<Journal = KubernetesJournal>> RunWatch<E> {
                     Err(broadcast::error::RecvError::Lagged(_)) => self.wake_waiting(&store, None),
                     Err(broadcast::error::RecvError::Closed) => return,
                 },
-                Some(run) = finished.next() => self.expire(&store, run, &mut finished),
+                Some(run) = finished.next(), if leads => self.expire(&store, run, &mut finished),
+                // What a follower saw is what it begins with as the leader.
+                _ = &mut won => self.take_up(&store),
             }
         }
     }
@@ -106,7 +122,15 @@ impl<E: Ports<Journal = KubernetesJournal>> RunWatch<E> {
         &self.fleet.engine().engine().journal
     }
 
-    fn seen(&self, run: &Guarded, finished: &mut Finished) {
+    /// All runs that were seen so far: this process leads from now on.
+    fn take_up(&self, store: &Runs) {
+        let runs = store.state();
+        let unsettled = runs.iter().filter_map(|run| run.0.as_ref().ok()).filter(|run| !is_settled(run));
+        self.fleet.offer_all(unsettled.filter_map(|run| loaded(run).ok()).collect());
+    }
+
+    /// A run as it is now; nothing, if it cannot be read.
+    fn seen(&self, run: &Guarded, finished: &mut Finished) -> Option<Loaded> {
         let Ok(decoded) = &run.0 else {
             let (namespace, name) = (run.namespace().unwrap_or_default(), run.name_any());
             let error = run.0.as_ref().err().map(ToString::to_string).unwrap_or_default();
@@ -116,19 +140,19 @@ impl<E: Ports<Journal = KubernetesJournal>> RunWatch<E> {
                 error,
                 "failed to read a SagaRun; it is left alone until it changes"
             );
-            return;
+            return None;
         };
         self.journal().noticed(decoded);
-        match loaded(decoded) {
-            Ok(read) => self.fleet.offer(read),
-            Err(error) => tracing::error!(
-                namespace = decoded.namespace().unwrap_or_default(), run = decoded.name_any(), %error,
-                "failed to read the status of a SagaRun; it is left alone until it changes"
-            ),
-        }
         if let Some(left) = retention::due(decoded, jiff::Timestamp::now()) {
             finished.put(ObjectRef::from_obj(run), left);
         }
+        let unreadable = |error: &_| {
+            tracing::error!(
+                namespace = decoded.namespace().unwrap_or_default(), run = decoded.name_any(), %error,
+                "failed to read the status of a SagaRun; it is left alone until it changes"
+            );
+        };
+        loaded(decoded).inspect_err(unreadable).ok()
     }
 
     fn deleted(&self, run: &Guarded) {
@@ -176,6 +200,13 @@ impl<E: Ports<Journal = KubernetesJournal>> RunWatch<E> {
             }
         });
     }
+}
+
+/// Told by a glance, for nearly all of a large cache is: it ended, was let go, and its spec was taken in.
+fn is_settled(run: &SagaRun) -> bool {
+    let finished = run.status.as_ref().filter(|status| retention::is_finished(status));
+    let taken_in = finished.is_some_and(|status| status.observed_generation == run.metadata.generation);
+    taken_in && run.finalizers().is_empty()
 }
 
 /// The queue takes no wait of years; who asks for one is looked at again in between.

@@ -7,6 +7,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::api::Reason;
 use crate::clock::Clock;
+use crate::election::Claim;
 use crate::journal::Persisted;
 use crate::participant::Participant;
 use crate::saga::{Answer, CallId, Event, Fence, Intent, MARGIN, Monotonic, Polling, Stored};
@@ -110,12 +111,18 @@ impl Calls {
 
     /// Sends an attempt. A sender that is still silent some seconds after the attempt expired is given up: it broke its
     /// word, and the run must not hang on it.
-    pub(super) fn send<P: Participant>(&mut self, participant: &Arc<P>, clock: Clock, intent: Persisted<Intent>) {
+    pub(super) fn send<P: Participant>(
+        &mut self,
+        participant: &Arc<P>,
+        clock: Clock,
+        claim: &Claim,
+        intent: Persisted<Intent>,
+    ) {
         let (call, fence) = (intent.get().call, intent.get().fence);
         let given_up = clock.instant(intent.get().expires.after(MARGIN));
-        let participant = participant.clone();
+        let (participant, claim) = (participant.clone(), claim.clone());
         let answer = async move {
-            let answer = tokio::time::timeout_at(given_up, participant.call(intent)).await;
+            let answer = tokio::time::timeout_at(given_up, participant.call(intent, &claim)).await;
             let answer = answer.unwrap_or_else(|_| lost("the sender gave no answer in time"));
             Event::Answered { call, fence, answer }
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::calls::Calls;
 use super::patience::Patience;
-use super::{Definitions, Ports, Witness};
+use super::{Definitions, Engine, Ports, Witness};
 use crate::journal::{Class, Draft, Journal, JournalError, Landed, Loaded, Persisted, Version};
 use crate::saga::{self, Effect, Event, Identity, Intent, Now, Plan, Polling, State, Transition, Wishes};
 
@@ -29,6 +29,8 @@ pub(super) struct Driven<E: Ports> {
 pub(super) enum Stop {
     /// It is gone.
     Gone,
+    /// This process does not lead any more: whoever does takes the run over.
+    NotLeading,
     /// Nothing more can be done by this process until the object changes; said in the log.
     Invalid(JournalError),
 }
@@ -37,6 +39,7 @@ impl From<JournalError> for Stop {
     fn from(error: JournalError) -> Self {
         match error {
             JournalError::Gone => Self::Gone,
+            JournalError::NotLeading => Self::NotLeading,
             other => Self::Invalid(other),
         }
     }
@@ -134,13 +137,13 @@ impl<E: Ports> Driven<E> {
 
     /// One attempt to write.
     async fn write(&mut self, mut draft: Draft) -> Result<Landed, JournalError> {
-        let journal = &self.engine.engine().journal;
+        let Engine { journal, claim, .. } = self.engine.engine();
         if !draft.intents.is_empty() && !self.retained {
-            self.version = journal.retain(&self.run, &self.version).await?;
+            self.version = journal.retain(&self.run, &self.version, claim).await?;
             self.retained = true;
             draft.version = self.version.clone();
         }
-        journal.persist(draft).await
+        journal.persist(draft, claim).await
     }
 
     /// A quorum read of a run that must be there.
@@ -167,6 +170,7 @@ impl<E: Ports> Driven<E> {
                 }
                 Class::Invalid => match error {
                     JournalError::Gone => return Err(Stop::Gone),
+                    JournalError::NotLeading => return Err(Stop::NotLeading),
                     JournalError::TooLarge(_) if !events.contains(&Event::TooLarge) => events.push(Event::TooLarge),
                     other => return Err(Stop::Invalid(other)),
                 },
@@ -271,7 +275,7 @@ impl<E: Ports> Driven<E> {
     pub(super) fn send(&mut self, intent: Persisted<Intent>) {
         self.state.sent(intent.get().call);
         let engine = self.engine.engine();
-        self.calls.send(&engine.participant, engine.clock, intent);
+        self.calls.send(&engine.participant, engine.clock, &engine.claim, intent);
     }
 
     /// Sends the attempts whose time has come, after proving that the run is still this process's own.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::decide::{Driven, Stop};
 use super::patience::Patience;
-use super::{Ports, Witness};
+use super::{Engine, Ports, Witness};
 use crate::clock::Clock;
 use crate::engine::calls::Calls;
 use crate::journal::{Journal, JournalError, Loaded, Version};
@@ -24,14 +24,20 @@ const LOOK_FOR_REVISION: Duration = Duration::from_secs(60);
 pub(super) type Inbox = watch::Receiver<Option<Loaded>>;
 
 /// Drives a run until it ended, or is gone, or cannot be helped by this process. `inbox` always holds the newest reading;
-/// `time`: how many runs this process took up by now, each with an empty memory of it.
+/// `time`: how many runs this process took up by now, each with an empty memory of it; `place`: kept until the first
+/// decision is stored.
 /// Comes back with the version that this process knew last: what is not newer is no news.
-pub(super) async fn drive<E: Ports>(engine: Arc<E>, time: u64, mut inbox: Inbox) -> (Inbox, Option<Version>) {
+pub(super) async fn drive<E: Ports>(
+    engine: Arc<E>,
+    time: u64,
+    place: Option<OwnedSemaphorePermit>,
+    mut inbox: Inbox,
+) -> (Inbox, Option<Version>) {
     let Some(first) = inbox.borrow_and_update().clone() else { return (inbox, None) };
     let mut run = Driven::new(engine, time, &first);
-    let outcome = run.live(first, &mut inbox).await;
+    let outcome = run.live(first, place, &mut inbox).await;
     match outcome {
-        Ok(()) | Err(Stop::Gone) => {}
+        Ok(()) | Err(Stop::Gone | Stop::NotLeading) => {}
         Err(Stop::Invalid(error)) => run.leave_alone(&error),
     }
     (inbox, Some(run.version))
@@ -78,8 +84,14 @@ impl<E: Ports> Driven<E> {
         }
     }
 
-    async fn live(&mut self, first: Loaded, inbox: &mut Inbox) -> Result<(), Stop> {
+    async fn live(
+        &mut self,
+        first: Loaded,
+        place: Option<OwnedSemaphorePermit>,
+        inbox: &mut Inbox,
+    ) -> Result<(), Stop> {
         self.decide(vec![Event::Wished(first.wishes)]).await?;
+        drop(place);
         while self.state.stored.end.is_none() && !self.is_handed_over() {
             let events = self.happenings(inbox).await?;
             if !events.is_empty() {
@@ -170,11 +182,11 @@ impl<E: Ports> Driven<E> {
     /// Lets the ended run go, after a read that showed the end at the version that is released.
     async fn release(&mut self) -> Result<(), Stop> {
         let engine = self.engine.clone();
-        let journal = &engine.engine().journal;
+        let Engine { journal, claim, .. } = engine.engine();
         let mut patience = Patience::default();
         loop {
-            match journal.release(&self.run, &self.version).await {
-                Ok(()) | Err(JournalError::Gone) => return Ok(()),
+            match journal.release(&self.run, &self.version, claim).await {
+                Ok(()) | Err(JournalError::Gone | JournalError::NotLeading) => return Ok(()),
                 Err(error) => tracing::debug!(run = %self.run.name, %error, "failed to release the run; trying again"),
             }
             patience.pause().await;

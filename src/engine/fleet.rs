@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
-use super::Ports;
 use super::drive::{Inbox, drive};
+use super::urgency::urgency;
+use super::{Engine, Ports};
 use crate::journal::{Loaded, Version};
 use crate::saga::Identity;
 
@@ -19,6 +20,10 @@ const AFTER_PANIC: Duration = Duration::from_secs(30);
 
 type Inboxes = Arc<Mutex<BTreeMap<String, watch::Sender<Option<Loaded>>>>>;
 
+/// Runs whose first decision is under way side by side: a process that comes to lead ten thousand runs must not ask
+/// everything of everybody at once.
+const TAKEN_UP_AT_ONCE: usize = 64;
+
 /// All runs of this process. A process has one fleet: here it counts under which identity it takes a run up.
 pub struct Fleet<E> {
     engine: Arc<E>,
@@ -26,19 +31,22 @@ pub struct Fleet<E> {
     tasks: TaskTracker,
     /// Runs taken up so far, each with an empty memory.
     taken_up: Arc<AtomicU64>,
+    /// Given out in the order of asking.
+    places: Arc<Semaphore>,
 }
 
 impl<E> Clone for Fleet<E> {
     fn clone(&self) -> Self {
         let (inboxes, tasks, taken_up) = (self.inboxes.clone(), self.tasks.clone(), self.taken_up.clone());
-        Self { engine: self.engine.clone(), inboxes, tasks, taken_up }
+        Self { engine: self.engine.clone(), inboxes, tasks, taken_up, places: self.places.clone() }
     }
 }
 
 impl<E: Ports> Fleet<E> {
     /// Nobody drives anything yet.
     pub fn new(engine: Arc<E>) -> Self {
-        Self { engine, inboxes: Arc::default(), tasks: TaskTracker::new(), taken_up: Arc::default() }
+        let places = Arc::new(Semaphore::new(TAKEN_UP_AT_ONCE));
+        Self { engine, inboxes: Arc::default(), tasks: TaskTracker::new(), taken_up: Arc::default(), places }
     }
 
     /// The ports.
@@ -62,7 +70,7 @@ impl<E: Ports> Fleet<E> {
                     newer
                 });
             }
-            Entry::Vacant(_) if rests(&read) || self.engine.engine().drain.is_cancelled() => {}
+            Entry::Vacant(_) if rests(&read) || !self.may_take_up() => {}
             Entry::Vacant(place) => {
                 let uid = place.key().clone();
                 let (sender, receiver) = watch::channel(Some(read));
@@ -70,6 +78,17 @@ impl<E: Ports> Fleet<E> {
                 self.tasks.spawn(look_after(self.clone(), uid, receiver));
             }
         }
+    }
+
+    /// Takes up many runs, the most urgent first.
+    pub fn offer_all(&self, mut read: Vec<Loaded>) {
+        read.sort_by_cached_key(urgency);
+        read.into_iter().for_each(|read| self.offer(read));
+    }
+
+    fn may_take_up(&self) -> bool {
+        let Engine { claim, clock, drain, .. } = self.engine.engine();
+        !drain.is_cancelled() && claim.current(clock.now().monotonic).is_some()
     }
 
     /// The run is gone: its task ends, and its open connections are closed.
@@ -110,7 +129,8 @@ async fn look_after<E: Ports>(fleet: Fleet<E>, uid: String, receiver: Inbox) {
     loop {
         let time = fleet.taken_up.fetch_add(1, Ordering::Relaxed) + 1;
         // In a task of its own: a panic ends this run's task, not the process and not another run.
-        let next = match tokio::spawn(drive(fleet.engine.clone(), time, receiver)).await {
+        let place = fleet.places.clone().acquire_owned().await.ok();
+        let next = match tokio::spawn(drive(fleet.engine.clone(), time, place, receiver)).await {
             Ok((receiver, known)) => news(&fleet.inboxes, &uid, receiver, known.as_ref()),
             Err(error) => {
                 tracing::error!(uid, %error, "the task of a run failed; the run is taken up again in a while");

@@ -9,6 +9,8 @@
 //! - Nothing is sent that this process did not store first: `Persisted<Intent>` says so in the types.
 //! - One write of a run is under way at a time. What happens meanwhile is decided together in the next one.
 //! - An answer once received is never thrown away: when a write fails, the same events are decided again on what was read.
+//! - Nothing is stored or sent by a process that does not lead: the [`Claim`] is asked each time, at the last moment. Once it
+//!   is over, runs are let go where they stand.
 //! - A run never waits for another: each has its task, and none holds a lock over an await.
 //!
 //! # Assumptions
@@ -23,6 +25,7 @@ mod definitions;
 mod drive;
 mod fleet;
 mod patience;
+mod urgency;
 mod witness;
 
 pub use definitions::Definitions;
@@ -34,6 +37,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::election::Claim;
 use crate::journal::Journal;
 use crate::participant::Participant;
 use crate::saga::Owner;
@@ -52,6 +56,8 @@ pub struct Engine<J, P, D, W> {
     pub clock: Clock,
     /// This process.
     pub owner: Owner,
+    /// What lets this process act: shown with everything that is stored or sent.
+    pub claim: Claim,
     /// Cancelled when the process is about to end: nothing new is sent, and runs are given up once their calls are back.
     pub drain: CancellationToken,
 }

@@ -40,6 +40,8 @@ pub use status::MAX_STATUS_BYTES;
 use super::{Draft, Journal, JournalError, Landed, Loaded, Version};
 use crate::api::SagaRun;
 use crate::api::names::{CONTROLLER, RUN_FINALIZER};
+use crate::clock::Clock;
+use crate::election::Claim;
 use crate::saga::Identity;
 use count::Counters;
 use exchange::{Answer, exchange};
@@ -60,12 +62,14 @@ pub struct KubernetesJournal {
     known: Known,
     counters: Counters,
     places: Semaphore,
+    clock: Clock,
 }
 
 impl KubernetesJournal {
-    /// A journal over these clients. No I/O.
-    pub fn new(clients: Clients) -> Self {
-        Self { clients, known: Known::default(), counters: Counters::default(), places: Semaphore::new(MAX_CALLS) }
+    /// A journal over these clients. `clock` is the one that claims are measured on. No I/O.
+    pub fn new(clients: Clients, clock: Clock) -> Self {
+        let places = Semaphore::new(MAX_CALLS);
+        Self { clients, known: Known::default(), counters: Counters::default(), places, clock }
     }
 
     /// Writes sent so far, whatever became of them.
@@ -110,8 +114,12 @@ impl KubernetesJournal {
         Ok(same.then_some(object))
     }
 
-    async fn write(&self, request: Request<Vec<u8>>) -> Result<Answer, JournalError> {
+    async fn write(&self, request: Request<Vec<u8>>, claim: &Claim) -> Result<Answer, JournalError> {
         let _place = self.places.acquire().await;
+        // Asked here, after the wait for a place: a claim may end while one waits.
+        if claim.current(self.clock.now().monotonic).is_none() {
+            return Err(JournalError::NotLeading);
+        }
         self.counters.count_write();
         let answer = exchange(&self.clients.write, request, WRITE_TIMEOUT).await.map_err(|lost| lost.of_write())?;
         if answer.status.is_success() {
@@ -135,10 +143,10 @@ impl KubernetesJournal {
         if seen.version == *at { Ok(Some(seen)) } else { Err(JournalError::Conflict) }
     }
 
-    async fn patch_metadata(&self, run: &Identity, patch: Value) -> Result<Answer, JournalError> {
+    async fn patch_metadata(&self, run: &Identity, patch: Value, claim: &Claim) -> Result<Answer, JournalError> {
         let params = PatchParams { field_manager: Some(CONTROLLER.to_owned()), ..PatchParams::default() };
         let request = requests(&run.namespace).patch(&run.name, &params, &Patch::Merge(patch)).map_err(unmade)?;
-        self.write(request).await
+        self.write(request, claim).await
     }
 }
 
@@ -152,31 +160,31 @@ impl Journal for KubernetesJournal {
         loaded::decoded(object).map(Some)
     }
 
-    async fn retain(&self, run: &Identity, at: &Version) -> Result<Version, JournalError> {
+    async fn retain(&self, run: &Identity, at: &Version, claim: &Claim) -> Result<Version, JournalError> {
         let Some(seen) = self.metadata_at(run, at).await? else { return Err(JournalError::Gone) };
         let Some(patch) = seen.with_finalizer() else { return Ok(at.clone()) };
-        let answer = self.patch_metadata(run, patch).await?;
+        let answer = self.patch_metadata(run, patch, claim).await?;
         self.landed(run, &answer)
     }
 
-    async fn persist(&self, draft: Draft) -> Result<Landed, JournalError> {
+    async fn persist(&self, draft: Draft, claim: &Claim) -> Result<Landed, JournalError> {
         let body = status::body(&draft)?;
         let params = PostParams { field_manager: Some(CONTROLLER.to_owned()), dry_run: false };
         let request = requests(&draft.run.namespace)
             .replace_subresource("status", &draft.run.name, &params, body)
             .map_err(unmade)?;
-        let answer = self.write(request).await?;
+        let answer = self.write(request, claim).await?;
         let version = self.landed(&draft.run, &answer)?;
         Ok(draft.landed(version))
     }
 
-    async fn release(&self, run: &Identity, at: &Version) -> Result<(), JournalError> {
+    async fn release(&self, run: &Identity, at: &Version, claim: &Claim) -> Result<(), JournalError> {
         if self.known.is_released_after(&run.uid, at) {
             return Ok(()); // a watch that is behind showed the end once more
         }
         let Some(seen) = self.metadata_at(run, at).await? else { return Ok(()) };
         if let Some(patch) = seen.without_finalizer() {
-            match self.patch_metadata(run, patch).await {
+            match self.patch_metadata(run, patch, claim).await {
                 Ok(answer) => drop(self.landed(run, &answer)),
                 Err(JournalError::Gone) => self.known.forget(&run.uid),
                 Err(error) => return Err(error),

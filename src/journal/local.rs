@@ -39,6 +39,7 @@ use self::change::{Change, Refusal};
 use self::store::Store;
 use self::writer::{NotWritten, Writer};
 use super::{Draft, Journal, JournalError, Landed, Loaded, Version};
+use crate::election::Claim;
 use crate::saga::Identity;
 
 /// The namespace of all runs of a state file.
@@ -109,11 +110,11 @@ impl Journal for LocalJournal {
     }
 
     /// A run of a state file never vanishes.
-    async fn retain(&self, _run: &Identity, at: &Version) -> Result<Version, JournalError> {
+    async fn retain(&self, _run: &Identity, at: &Version, _claim: &Claim) -> Result<Version, JournalError> {
         Ok(at.clone())
     }
 
-    async fn persist(&self, draft: Draft) -> Result<Landed, JournalError> {
+    async fn persist(&self, draft: Draft, _claim: &Claim) -> Result<Landed, JournalError> {
         let status = serde_json::to_vec(&draft.stored.to_status())
             .map_err(|error| JournalError::Fatal(format!("the status is not JSON: {error}")))?;
         if status.len() > MAX_STATUS_BYTES {
@@ -125,7 +126,7 @@ impl Journal for LocalJournal {
         Ok(draft.landed(Version(version.to_string())))
     }
 
-    async fn release(&self, run: &Identity, at: &Version) -> Result<(), JournalError> {
+    async fn release(&self, run: &Identity, at: &Version, _claim: &Claim) -> Result<(), JournalError> {
         let Some(version) = number(at) else { return Err(JournalError::Conflict) };
         match self.write(Change::Release { run: run.uid.clone(), version }).await {
             Ok(_) | Err(NotWritten::Refused(Refusal::Gone)) => Ok(()),

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use super::{Draft, Journal, JournalError, Landed, Loaded, Version};
 use crate::api::SagaRunSpec;
+use crate::election::Claim;
 use crate::saga::{Identity, Intent, Stored, Wishes};
 
 /// An operation on one run.
@@ -249,7 +250,7 @@ impl<F: Faults> Journal for MemoryJournal<F> {
         self.attempt(run, Operation::Load, move |journal| Ok(journal.get(&uid))).await
     }
 
-    async fn retain(&self, run: &Identity, at: &Version) -> Result<Version, JournalError> {
+    async fn retain(&self, run: &Identity, at: &Version, _claim: &Claim) -> Result<Version, JournalError> {
         let (uid, at) = (run.uid.clone(), at.clone());
         let retain = move |journal: &Self| {
             journal.change(&uid, Some(&at), |row| {
@@ -260,7 +261,7 @@ impl<F: Faults> Journal for MemoryJournal<F> {
         self.attempt(run, Operation::Retain, retain).await
     }
 
-    async fn persist(&self, draft: Draft) -> Result<Landed, JournalError> {
+    async fn persist(&self, draft: Draft, _claim: &Claim) -> Result<Landed, JournalError> {
         let stored = Stored::from_status(Some(&draft.stored.to_status()))?;
         let (run, kept) = (draft.run.clone(), draft.clone());
         let persist = move |journal: &Self| {
@@ -274,7 +275,7 @@ impl<F: Faults> Journal for MemoryJournal<F> {
         Ok(draft.landed(version))
     }
 
-    async fn release(&self, run: &Identity, at: &Version) -> Result<(), JournalError> {
+    async fn release(&self, run: &Identity, at: &Version, _claim: &Claim) -> Result<(), JournalError> {
         let (uid, at) = (run.uid.clone(), at.clone());
         let release = move |journal: &Self| {
             let released = journal.change(&uid, Some(&at), |row| {

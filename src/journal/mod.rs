@@ -7,7 +7,8 @@
 //!
 //! # Guarantees
 //! A write is a compare-and-swap on the version that was read: it lands exactly on what the decision was made from, or it
-//! does not land. A [`Persisted`] value exists only for a write that is known to have landed.
+//! does not land. A [`Persisted`] value exists only for a write that is known to have landed. Who writes shows the [`Claim`]
+//! under which it may; a store in which waiting comes before writing asks it at the last moment.
 //!
 //! # Caveats
 //! A write may be *unclear*: nobody answered, so it may have landed. The engine reads again and looks for its own fence;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 pub use persisted::Persisted;
 
 use crate::api::SagaRunSpec;
+use crate::election::Claim;
 use crate::saga::{Identity, Intent, Polling, RecordError, Stored, Wishes};
 
 /// Where runs are stored.
@@ -34,13 +36,23 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Makes sure that the run stays until it is released, and returns the version from then on. Comes before the first
     /// intents.
-    fn retain(&self, run: &Identity, at: &Version) -> impl Future<Output = Result<Version, JournalError>> + Send;
+    fn retain(
+        &self,
+        run: &Identity,
+        at: &Version,
+        claim: &Claim,
+    ) -> impl Future<Output = Result<Version, JournalError>> + Send;
 
     /// Stores a decision, durably.
-    fn persist(&self, draft: Draft) -> impl Future<Output = Result<Landed, JournalError>> + Send;
+    fn persist(&self, draft: Draft, claim: &Claim) -> impl Future<Output = Result<Landed, JournalError>> + Send;
 
     /// Lets an ended run go. Done already, or no such run: success.
-    fn release(&self, run: &Identity, at: &Version) -> impl Future<Output = Result<(), JournalError>> + Send;
+    fn release(
+        &self,
+        run: &Identity,
+        at: &Version,
+        claim: &Claim,
+    ) -> impl Future<Output = Result<(), JournalError>> + Send;
 }
 
 /// A run as read.
@@ -139,6 +151,9 @@ pub enum JournalError {
     /// Nothing was written; later it may work.
     #[error("failed to reach the store: {0}")]
     Unavailable(String),
+    /// This process may not write, or not any more: another one is, or will be, elected. Nothing was written.
+    #[error("failed to write the run: this process does not lead")]
+    NotLeading,
     /// The run is gone, or another one has its name.
     #[error("failed to write the run: it is gone")]
     Gone,
@@ -172,7 +187,7 @@ impl JournalError {
         match self {
             Self::Conflict | Self::Unclear(_) => Class::Conflict,
             Self::Unavailable(_) => Class::Retry,
-            Self::Gone | Self::TooLarge(_) | Self::Unreadable(_) => Class::Invalid,
+            Self::NotLeading | Self::Gone | Self::TooLarge(_) | Self::Unreadable(_) => Class::Invalid,
             Self::Fatal(_) => Class::Fatal,
         }
     }
@@ -183,15 +198,25 @@ impl<J: Journal> Journal for Arc<J> {
         (**self).load(run)
     }
 
-    fn retain(&self, run: &Identity, at: &Version) -> impl Future<Output = Result<Version, JournalError>> + Send {
-        (**self).retain(run, at)
+    fn retain(
+        &self,
+        run: &Identity,
+        at: &Version,
+        claim: &Claim,
+    ) -> impl Future<Output = Result<Version, JournalError>> + Send {
+        (**self).retain(run, at, claim)
     }
 
-    fn persist(&self, draft: Draft) -> impl Future<Output = Result<Landed, JournalError>> + Send {
-        (**self).persist(draft)
+    fn persist(&self, draft: Draft, claim: &Claim) -> impl Future<Output = Result<Landed, JournalError>> + Send {
+        (**self).persist(draft, claim)
     }
 
-    fn release(&self, run: &Identity, at: &Version) -> impl Future<Output = Result<(), JournalError>> + Send {
-        (**self).release(run, at)
+    fn release(
+        &self,
+        run: &Identity,
+        at: &Version,
+        claim: &Claim,
+    ) -> impl Future<Output = Result<(), JournalError>> + Send {
+        (**self).release(run, at, claim)
     }
 }

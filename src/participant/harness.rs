@@ -14,6 +14,7 @@ use super::{Clock, Credentials, HttpOptions, HttpParticipant, Participant as _, 
 use crate::api::Reason;
 use crate::api::definition::Method;
 use crate::api::run::Direction;
+use crate::election::Claim;
 use crate::journal::Persisted;
 use crate::saga::{Answer, CallId, Fence, HeaderValue, IdempotencyKey, Identity, Intent, Request, Response};
 
@@ -161,7 +162,7 @@ impl Caller {
     }
 
     pub(super) async fn send(&self, intent: Intent) -> Answer {
-        self.participant.call(Persisted::assumed(intent)).await
+        self.participant.call(Persisted::assumed(intent), &Claim::unelected()).await
     }
 
     pub(super) async fn call(&self, url: &str) -> Answer {

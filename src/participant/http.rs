@@ -25,6 +25,7 @@ use super::resolve::{DialError, Lookup, SystemLookup, dial};
 use super::wire::{HeaderError, Rendered};
 use super::{Clock, Participant, body, connection, retry_after};
 use crate::api::Reason;
+use crate::election::Claim;
 use crate::journal::Persisted;
 use crate::saga::{Answer, HeaderValue, Identity, Intent, Monotonic, Polling, Response};
 
@@ -68,6 +69,12 @@ pub struct HttpParticipant {
     limit: Limit,
 }
 
+/// What is asked for right before a request leaves.
+struct Permission<'a> {
+    expires: Monotonic,
+    claim: &'a Claim,
+}
+
 impl HttpParticipant {
     /// Calls what `policy` allows, with Secrets from `credentials`; `clock` is the one that `expires` is measured on.
     pub fn new(
@@ -96,33 +103,36 @@ impl HttpParticipant {
         self
     }
 
-    async fn attempt(&self, intent: &Intent) -> Result<Response, Answer> {
-        self.in_time(intent.expires)?;
+    async fn attempt(&self, intent: &Intent, claim: &Claim) -> Result<Response, Answer> {
+        let permission = Permission { expires: intent.expires, claim };
+        self.may_send(&permission)?;
         let left = intent.timeout.min(intent.expires.since(self.clock.now().monotonic));
         let request = &intent.request;
         let of_attempt = |target: &Target| Rendered::attempt(intent, target);
-        self.ask(&intent.run, &request.url, &request.headers, (intent.expires, left), of_attempt).await
+        self.ask(&intent.run, &request.url, &request.headers, (&permission, left), of_attempt).await
     }
 
     async fn look(&self, polling: &Polling) -> Result<Response, Answer> {
-        self.in_time(polling.expires)?;
+        // A look asks for nothing to be done: nobody has to lead for it.
+        let permission = Permission { expires: polling.expires, claim: &Claim::unelected() };
+        self.may_send(&permission)?;
         let now = self.clock.now();
         let left = polling.timeout.min(polling.expires.since(now.monotonic));
         let deadline = now.wall_after(left);
         let of_look = |target: &Target| Rendered::look(polling, deadline, target);
-        self.ask(&polling.run, &polling.url, &polling.headers, (polling.expires, left), of_look).await
+        self.ask(&polling.run, &polling.url, &polling.headers, (&permission, left), of_look).await
     }
 
-    /// One request and its answer. `limits`: nothing leaves after the first, nothing is waited for longer than the second.
+    /// One request and its answer. `limits`: nothing leaves without the first, nothing is waited for longer than the second.
     async fn ask(
         &self,
         run: &Identity,
         url: &str,
         headers: &[(String, HeaderValue)],
-        limits: (Monotonic, Duration),
+        limits: (&Permission<'_>, Duration),
         bare: impl FnOnce(&Target) -> Result<Rendered, HeaderError>,
     ) -> Result<Response, Answer> {
-        let (expires, left) = limits;
+        let (permission, left) = limits;
         let deadline = Instant::now() + left;
         let target = self
             .policy
@@ -137,7 +147,7 @@ impl HttpParticipant {
             let what = format!("failed to call {}: too many calls are waiting for its answers", origin.display());
             not_sent(Reason::ConnectionFailed, what)
         })?;
-        self.exchange(expires, origin, &request, deadline).await
+        self.exchange(permission, origin, &request, deadline).await
     }
 
     async fn render(
@@ -160,18 +170,18 @@ impl HttpParticipant {
 
     async fn exchange(
         &self,
-        expires: Monotonic,
+        permission: &Permission<'_>,
         origin: &Origin,
         request: &Rendered,
         deadline: Instant,
     ) -> Result<Response, Answer> {
         if let Some(connection) = self.pool.take(origin)
-            && let Some(response) = self.send(expires, origin, request, deadline, connection).await?
+            && let Some(response) = self.send(permission, origin, request, deadline, connection).await?
         {
             return Ok(response);
         }
         let connection = self.open(origin, deadline).await?;
-        let sent = self.send(expires, origin, request, deadline, connection).await?;
+        let sent = self.send(permission, origin, request, deadline, connection).await?;
         let closed = || format!("failed to call {}: it closed the connection at once", origin.display());
         sent.ok_or_else(|| not_sent(Reason::ConnectionFailed, closed()))
     }
@@ -194,18 +204,23 @@ impl HttpParticipant {
         }
     }
 
-    fn in_time(&self, expires: Monotonic) -> Result<(), Answer> {
-        if self.clock.now().monotonic < expires {
-            return Ok(());
+    fn may_send(&self, permission: &Permission<'_>) -> Result<(), Answer> {
+        let now = self.clock.now().monotonic;
+        if now >= permission.expires {
+            let late = "failed to send in time: the attempt's deadline passed before its request left".to_owned();
+            return Err(not_sent(Reason::Timeout, late));
         }
-        let late = "failed to send in time: the attempt's deadline passed before its request left".to_owned();
-        Err(not_sent(Reason::Timeout, late))
+        if permission.claim.current(now).is_none() {
+            let deposed = "failed to send: this process does not lead any more".to_owned();
+            return Err(not_sent(Reason::ConnectionFailed, deposed));
+        }
+        Ok(())
     }
 
     /// None: the request came back unwritten.
     async fn send(
         &self,
-        expires: Monotonic,
+        permission: &Permission<'_>,
         origin: &Origin,
         request: &Rendered,
         deadline: Instant,
@@ -214,7 +229,7 @@ impl HttpParticipant {
         let request = request
             .request(connection.version())
             .map_err(|error| not_sent(Reason::Unrenderable, format!("failed to make the request: {error}")))?;
-        self.in_time(expires)?;
+        self.may_send(permission)?;
         let lost = |reason, what: &str| {
             self.pool.forget(origin);
             Err(Answer::Lost { reason, message: format!("failed to get an answer of {}: {what}", origin.display()) })
@@ -253,8 +268,8 @@ impl HttpParticipant {
 }
 
 impl Participant for HttpParticipant {
-    async fn call(&self, intent: Persisted<Intent>) -> Answer {
-        match self.attempt(&intent.into_inner()).await {
+    async fn call(&self, intent: Persisted<Intent>, claim: &Claim) -> Answer {
+        match self.attempt(&intent.into_inner(), claim).await {
             Ok(response) => Answer::Response(response),
             Err(answer) => answer,
         }

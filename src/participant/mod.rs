@@ -1,7 +1,7 @@
 //! The port `Participant`: one wire request for one stored intent, and its implementation over HTTP.
 //!
 //! *Guarantees* [`HttpParticipant`] writes at most one request for an intent, only to destinations that its
-//! [`egress::Policy`] allows, nothing after `expires`, and it answers by then. Secret values are in no message and in no
+//! [`egress::Policy`] allows, nothing after `expires` or without a [`Claim`], and it answers by then. Secret values are in no message and in no
 //! `Debug` output. Every outbound call takes this one path.
 //! *Assumptions* Who builds the [`Clock`] hands the same one to whoever sets `expires`.
 //! *Caveats* A process paused between the last check and the socket may still write late (semantics.md, the limit).
@@ -9,6 +9,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use crate::election::Claim;
 use crate::journal::Persisted;
 use crate::saga::{Answer, Intent, Polling};
 
@@ -49,8 +50,8 @@ pub use rule::{DestinationRule, RuleError};
 /// Something that can be called. Implementations send at most one request over the wire for an intent, and nothing after
 /// `expires`; they answer by then.
 pub trait Participant: Send + Sync + 'static {
-    /// Sends the intent and reads the answer.
-    fn call(&self, intent: Persisted<Intent>) -> impl Future<Output = Answer> + Send;
+    /// Sends the intent, if the claim holds at that moment, and reads the answer.
+    fn call(&self, intent: Persisted<Intent>, claim: &Claim) -> impl Future<Output = Answer> + Send;
 
     /// Looks once at a call in progress, by GET, and reads the answer.
     fn poll(&self, polling: Arc<Persisted<Polling>>) -> impl Future<Output = Answer> + Send;

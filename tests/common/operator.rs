@@ -154,10 +154,15 @@ impl Operator {
 
     /// SIGTERM.
     pub(crate) async fn terminate(&self) {
+        self.signal("-TERM").await;
+    }
+
+    /// A signal, as `kill` calls it.
+    pub(crate) async fn signal(&self, signal: &str) {
         // The child is not yet waited for, so its number cannot have become another's.
         let pid = self.process.0.lock().expect("not poisoned").id();
         if let Some(pid) = pid {
-            Command::new("kill").args(["-TERM", &pid.to_string()]).status().await.expect("kill");
+            Command::new("kill").args([signal, &pid.to_string()]).status().await.expect("kill");
         }
     }
 

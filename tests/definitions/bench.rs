@@ -11,7 +11,9 @@ use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Client, Config, Discovery, ResourceExt};
 use saga_operator::api::run::{DefinitionRef, SagaRunSpec};
 use saga_operator::api::{Condition, SagaDefinition, SagaDefinitionSpec, SagaRun};
+use saga_operator::clock::Clock;
 use saga_operator::controller::definitions::{Changed, DefinitionsController, Destinations, KubernetesDefinitions};
+use saga_operator::election::Claim;
 use saga_operator::engine::Definitions;
 use saga_operator::journal::kubernetes::Clients;
 use saga_operator::saga::Unready;
@@ -105,8 +107,13 @@ impl Bench {
             if url.contains("forbidden") { Err("must not be called".to_owned()) } else { Ok(()) }
         };
         let namespace = Some(self.namespace.clone());
-        let controller =
-            DefinitionsController::new(self.clients.clone(), namespace, Destinations::new(forbidden), runs);
+        let controller = DefinitionsController::new(
+            self.clients.clone(),
+            namespace,
+            Destinations::new(forbidden),
+            runs,
+            (Claim::unelected(), Clock::start()),
+        );
         let (definitions, changes) = (controller.definitions(), controller.changes());
         let task = tokio::spawn(controller.run(shutdown.clone()));
         Operator { definitions, changes, shutdown, tasks: vec![task] }

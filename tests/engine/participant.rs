@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use saga_operator::api::Reason;
 use saga_operator::clock::Clock;
+use saga_operator::election::Claim;
 use saga_operator::journal::Persisted;
 use saga_operator::participant::Participant;
 use saga_operator::saga::{Answer, Intent, Polling};
@@ -45,7 +46,7 @@ enum Way {
 }
 
 impl Participant for ProcessParticipant {
-    async fn call(&self, intent: Persisted<Intent>) -> Answer {
+    async fn call(&self, intent: Persisted<Intent>, _claim: &Claim) -> Answer {
         let intent = intent.into_inner();
         let name = line(&intent);
         let answer = self.process.while_alive(self.send(intent)).await;

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use saga_operator::election::Claim;
 use saga_operator::journal::{Draft, Journal, JournalError, Landed, Loaded, Version};
 use saga_operator::saga::{Fence, Identity, Mode, Stored};
 use tokio::time::Instant;
@@ -112,13 +113,13 @@ impl Journal for ProcessJournal {
         read
     }
 
-    async fn retain(&self, run: &Identity, at: &Version) -> Result<Version, JournalError> {
-        let retained = self.process.does(self.store.retain(run, at)).await;
+    async fn retain(&self, run: &Identity, at: &Version, claim: &Claim) -> Result<Version, JournalError> {
+        let retained = self.process.does(self.store.retain(run, at, claim)).await;
         self.process.fate.tell(|| format!("{} retains {}: {}", self.process.name, run.uid, said(&retained)));
         retained
     }
 
-    async fn persist(&self, draft: Draft) -> Result<Landed, JournalError> {
+    async fn persist(&self, draft: Draft, claim: &Claim) -> Result<Landed, JournalError> {
         let (uid, begun) = (draft.run.uid.clone(), Known::of(&draft.stored));
         let know = |known| lock(&self.process.known).insert(uid.clone(), known).unwrap_or_default();
         let fence = draft.stored.fence;
@@ -130,7 +131,7 @@ impl Journal for ProcessJournal {
         });
         let before = know(begun);
         know(before.or(begun));
-        let result = self.process.does(self.store.persist(draft)).await;
+        let result = self.process.does(self.store.persist(draft, claim)).await;
         self.process.fate.tell(|| format!("{} hears of write {fence} of {uid}: {}", self.process.name, said(&result)));
         match &result {
             Ok(_) => drop(know(begun)),
@@ -140,8 +141,8 @@ impl Journal for ProcessJournal {
         result
     }
 
-    async fn release(&self, run: &Identity, at: &Version) -> Result<(), JournalError> {
-        let released = self.process.does(self.store.release(run, at)).await;
+    async fn release(&self, run: &Identity, at: &Version, claim: &Claim) -> Result<(), JournalError> {
+        let released = self.process.does(self.store.release(run, at, claim)).await;
         self.process.fate.tell(|| format!("{} releases {}: {}", self.process.name, run.uid, said(&released)));
         released
     }

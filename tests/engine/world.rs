@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use saga_operator::api::SagaRunSpec;
 use saga_operator::api::run::{DefinitionRef, EndPolicy};
 use saga_operator::clock::Clock;
+use saga_operator::election::Claim;
 use saga_operator::engine::{Engine, Fleet, Witness};
 use saga_operator::journal::Loaded;
 use saga_operator::journal::memory::MemoryJournal;
@@ -137,6 +138,7 @@ impl World {
             witness: self.ears.clone(),
             clock,
             owner: Owner { id: Holder::new(&name), tenure: self.tenure },
+            claim: Claim::unelected(),
             drain: drain.clone(),
         };
         let fleet = Fleet::new(Arc::new(engine));

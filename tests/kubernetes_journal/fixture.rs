@@ -11,6 +11,7 @@ use kube::{Client, Config, ResourceExt};
 use saga_operator::api::SagaRun;
 use saga_operator::api::definition::Method;
 use saga_operator::api::run::{DefinitionRef, Direction, SagaRunSpec};
+use saga_operator::clock::Clock;
 use saga_operator::journal::kubernetes::{Clients, KubernetesJournal};
 use saga_operator::journal::{Draft, Loaded, Version};
 use saga_operator::saga::{
@@ -42,20 +43,20 @@ impl Bench {
     }
 
     pub(crate) fn journal(&self) -> KubernetesJournal {
-        KubernetesJournal::new(Clients::new(self.config.clone()).expect("clients"))
+        KubernetesJournal::new(Clients::new(self.config.clone()).expect("clients"), Clock::start())
     }
 
     /// A journal whose writes can be made to fail.
     pub(crate) fn faulty(&self) -> (KubernetesJournal, Faults) {
         let (write, faults) = faulty(self.client.clone());
-        (KubernetesJournal::new(Clients { read: self.client.clone(), write }), faults)
+        (KubernetesJournal::new(Clients { read: self.client.clone(), write }, Clock::start()), faults)
     }
 
     /// A journal with the rights of somebody else.
     pub(crate) fn journal_as(&self, user: &str) -> KubernetesJournal {
         let mut config = self.config.clone();
         config.auth_info.impersonate = Some(user.to_owned());
-        KubernetesJournal::new(Clients::new(config).expect("clients"))
+        KubernetesJournal::new(Clients::new(config).expect("clients"), Clock::start())
     }
 
     pub(crate) async fn create(&self, name: &str) -> Arc<Identity> {

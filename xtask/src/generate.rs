@@ -1,13 +1,14 @@
-//! Files that are made from the code: the CRDs and the reference pages.
+//! Files that are made from the code: the CRDs and the reference pages; and what the charts have of them.
 //!
 //! Flow: each row of [`OUTPUTS`] runs the operator once and turns its standard output into files; they are written, or
-//! with `--check` compared.
+//! with `--check` compared. Then come the files of the charts, which are made from files.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 
 use crate::files::{self, FileError};
+use crate::helm::{self, ChartError};
 use crate::paths;
 use crate::stream;
 
@@ -33,6 +34,8 @@ enum Target {
     File(&'static str),
     /// A YAML stream of CRDs, each into a file of its own; nothing else belongs into the directory.
     CrdDirectory(&'static str),
+    /// Files of the charts, beside others.
+    Charts,
 }
 
 /// Whether the operator has the command.
@@ -84,6 +87,9 @@ pub(crate) enum GenerateError {
     /// A file could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A chart's file could not be made.
+    #[error(transparent)]
+    Chart(#[from] ChartError),
 }
 
 /// The command.
@@ -100,18 +106,28 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, GenerateError> {
             println!("skipped: the operator does not know `{}` yet", output.arguments.join(" "));
             continue;
         };
-        let files = wanted(output.to, &text)?;
-        if command.check {
-            different += compare(&root, output.to, &files)?;
-        } else {
-            store(&root, output.to, &files)?;
-        }
+        different += settle(command, &root, output.to, &wanted(output.to, &text)?)?;
     }
+    different += settle(command, &root, Target::Charts, &helm::files(&root)?)?;
     if different == 0 {
         return Ok(ExitCode::SUCCESS);
     }
     println!("{different} generated files are not what the code makes; run: cargo xtask generate");
     Ok(ExitCode::FAILURE)
+}
+
+/// Writes files, or returns how many differ.
+fn settle(
+    command: &Command,
+    root: &Path,
+    target: Target,
+    files: &BTreeMap<PathBuf, String>,
+) -> Result<usize, GenerateError> {
+    if command.check {
+        return compare(root, target, files);
+    }
+    store(root, target, files)?;
+    Ok(0)
 }
 
 /// The operator's standard output; none for a planned command that it does not have.
@@ -139,6 +155,8 @@ fn wanted(target: Target, text: &str) -> Result<BTreeMap<PathBuf, String>, Gener
         Target::File(path) => {
             files.insert(PathBuf::from(path), ended_by_newline(text));
         }
+        // Not the operator's.
+        Target::Charts => {}
         Target::CrdDirectory(directory) => {
             for (index, document) in documents(text).enumerate() {
                 let name = crd_file(&document).map_err(|said| GenerateError::NotACrd { number: index + 1, said })?;

@@ -7,6 +7,8 @@ mod cluster;
 mod demo_cluster;
 mod files;
 mod generate;
+mod helm;
+mod image;
 mod paths;
 mod process;
 mod prove;
@@ -49,6 +51,10 @@ enum Command {
     DemoCluster(demo_cluster::Command),
     /// Write the files that are made from the code, or check that they are up to date
     Generate(generate::Command),
+    /// Helm for the charts' tests, built when it is not there: eval "$(cargo xtask helm)"
+    Helm(helm::Command),
+    /// The container image as an archive, made without a container engine
+    Image(image::Command),
 }
 
 fn dispatch(command: Command) -> Outcome {
@@ -59,6 +65,8 @@ fn dispatch(command: Command) -> Outcome {
         Command::Bench(command) => bench::run(&command).map_err(Box::from),
         Command::DemoCluster(command) => demo_cluster::run(&command).map_err(Box::from),
         Command::Generate(command) => generate::run(&command).map_err(Box::from),
+        Command::Helm(command) => helm::run(&command),
+        Command::Image(command) => image::run(&command).map_err(Box::from),
     }
 }
 

@@ -1,7 +1,8 @@
 //! Puts the parts of the controller together, and takes them apart in order at the end.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -9,18 +10,23 @@ use kube::runtime::reflector::store::Writer;
 use kube::runtime::wait::{Condition as _, conditions};
 use kube::{Api, Config, CustomResourceExt as _};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::Run;
+use super::elect::Elector;
 use crate::api::{SagaDefinition, SagaRun};
 use crate::clock::Clock;
 use crate::controller::definitions::{DefinitionsController, Destinations, KubernetesDefinitions};
 use crate::controller::events::{self, EventQueue};
 use crate::controller::runs::RunWatch;
+use crate::election::{Claim, Durations};
 use crate::engine::{Engine, Fleet, LogWitness};
 use crate::journal::kubernetes::{Clients, KubernetesJournal};
+use crate::observe::health::Health;
+use crate::observe::pulse::{Feel, Pulse};
 use crate::participant::{HttpError, HttpOptions, HttpParticipant, KubernetesCredentials, Policy};
-use crate::saga::{Holder, Owner, Tenure};
+use crate::saga::{Holder, Owner};
 
 /// How long the kinds may take to appear in the API server.
 const KINDS_PATIENCE: Duration = Duration::from_secs(60);
@@ -38,15 +44,19 @@ pub(super) enum RunError {
     Kind(&'static str, String),
     #[error(transparent)]
     Http(#[from] HttpError),
-    #[error("failed to watch {0}: the watch ended; see the log above")]
+    #[error("failed to go on with {0}: that part of the operator ended; see the log above")]
     Ended(&'static str),
+    #[error("this process does not lead any more: it stops, so that whoever leads next is alone; see the log above")]
+    Deposed,
+    #[error("failed to serve /livez and /readyz at {0}: {1}")]
+    Probes(SocketAddr, std::io::Error),
     #[error("failed to listen for signals: {0}")]
     Signals(#[from] std::io::Error),
 }
 
 impl Run {
     /// Runs until SIGTERM or SIGINT.
-    pub(super) async fn serve(self, config: Config) -> Result<(), RunError> {
+    pub(super) async fn serve(self, config: Config, durations: Durations) -> Result<(), RunError> {
         if self.insecure_allow_loopback {
             tracing::warn!(
                 "--insecure-allow-loopback: any saga can call services of this machine; for development only"
@@ -55,7 +65,11 @@ impl Run {
         // First of all: nobody listening, the first process of a container does not even notice.
         let mut signals = Signals::listen()?;
         let addresses = api_server_addresses(&config).await;
-        let clients = Clients::new(config)?;
+        let clock = Clock::start();
+        let election = self.elect.election(&config, durations, clock)?;
+        let claim = election.claim();
+        let pulses = ["sagaruns", "sagadefinitions"].map(|kind| Pulse::new(kind, clock)).to_vec();
+        let clients = Clients::felt(config, &Feel(pulses.clone()))?;
         for (kind, crd) in [("SagaDefinition", SagaDefinition::crd_name()), ("SagaRun", SagaRun::crd_name())] {
             tokio::select! {
                 found = await_kind(&clients, kind, crd) => found?,
@@ -72,32 +86,60 @@ impl Run {
             Destinations::new(move |namespace, url| policy.check_url(namespace, url).map_err(|error| error.to_string()))
         };
         let namespace = self.watch_namespace.clone();
-        let definitions =
-            DefinitionsController::new(clients.clone(), namespace.clone(), destinations, runs.as_reader());
+        let definitions = DefinitionsController::new(
+            clients.clone(),
+            namespace.clone(),
+            destinations,
+            runs.as_reader(),
+            (claim.clone(), clock),
+        );
         let (queue, publisher) = events::queue();
-        let engine = Arc::new(self.engine(&clients, policy, definitions.definitions(), queue)?);
+        let owner = Owner { id: Holder::process(uuid::Uuid::new_v4().as_u128()), tenure: election.tenure() };
+        let parts =
+            Parts { policy, definitions: definitions.definitions(), events: queue, owner, claim: claim.clone() };
+        let engine = Arc::new(self.engine(&clients, clock, parts)?);
         let fleet = Fleet::new(engine.clone());
-        let watch =
-            RunWatch { client: clients.read.clone(), namespace, fleet: fleet.clone(), changes: definitions.changes() };
+        let ready = Arc::new(AtomicBool::new(false));
+        let health =
+            Health { pulses, claim: claim.clone(), elector_bound: durations.lease(), clock, ready: ready.clone() };
+        let watch = RunWatch {
+            client: clients.read.clone(),
+            namespace,
+            fleet: fleet.clone(),
+            changes: definitions.changes(),
+            ready,
+        };
         // Through the client that repeats nothing: an Event is not worth a second try.
         tokio::spawn(publisher.run(clients.write.clone()));
-        let mut definitions = tokio::spawn(definitions.run(shutdown.clone()));
-        let mut watch = tokio::spawn(watch.run(runs));
+        let (mut definitions, mut watch) =
+            (tokio::spawn(definitions.run(shutdown.clone())), tokio::spawn(watch.run(runs)));
+        let elector = Elector::start(election);
+        let probes = probes(self.health_probe_bind_address, health);
         tracing::info!(holder = engine.owner.id.as_str(), version = env!("CARGO_PKG_VERSION"), "the operator is up");
 
-        // A watch that ended would leave a process that looks well and does nothing.
-        let part_ended = tokio::select! {
-            () = signals.any() => None,
-            _ = &mut definitions => Some("definitions"),
-            _ = &mut watch => Some("runs"),
-        };
-        if let Some(part) = part_ended {
-            return Err(RunError::Ended(part));
+        // A part that ended would leave a process that looks well and does nothing.
+        tokio::select! {
+            () = signals.any() => {}
+            () = claim.ended() => return Err(RunError::Deposed),
+            error = probes => return Err(error),
+            _ = &mut definitions => return Err(RunError::Ended("definitions")),
+            _ = &mut watch => return Err(RunError::Ended("runs")),
         }
         tracing::info!("asked to end: nothing new is sent; calls on the wire are awaited");
         watch.abort();
         shutdown.cancel();
         engine.drain.cancel();
+        let settled = self.settle(&fleet, definitions);
+        tokio::select! {
+            () = settled => {}
+            () = claim.ended() => return Err(RunError::Deposed),
+        }
+        elector.give_up().await;
+        Ok(())
+    }
+
+    /// Waits for what is under way.
+    async fn settle(&self, fleet: &Fleet<ClusterEngine>, definitions: JoinHandle<()>) {
         let grace = Duration::from_secs(self.shutdown_grace_seconds.into());
         if tokio::time::timeout(grace, fleet.idle()).await.is_err() {
             tracing::warn!(
@@ -106,29 +148,41 @@ impl Run {
             );
         }
         drop(definitions.await);
-        Ok(())
     }
 
-    fn engine(
-        &self,
-        clients: &Clients,
-        policy: Arc<Policy>,
-        definitions: KubernetesDefinitions,
-        events: EventQueue,
-    ) -> Result<ClusterEngine, HttpError> {
-        let clock = Clock::start();
+    fn engine(&self, clients: &Clients, clock: Clock, parts: Parts) -> Result<ClusterEngine, HttpError> {
+        let Parts { policy, definitions, events, owner, claim } = parts;
         let credentials = Arc::new(KubernetesCredentials::new(clients.read.clone()));
         let calls_per_origin = usize::try_from(self.calls_per_participant).unwrap_or(usize::MAX);
         let options = HttpOptions { calls_per_origin, ca_file: self.ca_file.clone() };
         Ok(Engine {
-            journal: KubernetesJournal::new(clients.clone()),
+            journal: KubernetesJournal::new(clients.clone(), clock),
             participant: Arc::new(HttpParticipant::new(policy, credentials, clock, options)?),
             definitions,
             witness: (LogWitness, events),
             clock,
-            owner: Owner { id: Holder::process(uuid::Uuid::new_v4().as_u128()), tenure: Tenure::Contended },
+            owner,
+            claim,
             drain: CancellationToken::new(),
         })
+    }
+}
+
+/// What the engine is made of, beside what it makes itself.
+struct Parts {
+    policy: Arc<Policy>,
+    definitions: KubernetesDefinitions,
+    events: EventQueue,
+    owner: Owner,
+    claim: Claim,
+}
+
+/// Serves the probes, if somebody wants them; comes back only with an error.
+async fn probes(address: Option<SocketAddr>, health: Health) -> RunError {
+    let Some(address) = address else { return std::future::pending().await };
+    match health.serve(address).await {
+        Ok(()) => RunError::Ended("probes"),
+        Err(error) => RunError::Probes(address, error),
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use kube::client::ClientBuilder;
 use kube::{Client, Config};
+
+use crate::observe::pulse::Feel;
 
 /// A client for reads and one for writes, to the same API server.
 #[derive(Clone)]
@@ -19,9 +22,18 @@ impl Clients {
     /// # Errors
     /// When the configuration holds certificates or credentials that cannot be used.
     pub fn new(config: Config) -> Result<Self, kube::Error> {
+        Self::felt(config, &Feel(Vec::new()))
+    }
+
+    /// As [`Self::new`], and `feel` is told of every answer to a read.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn felt(config: Config, feel: &Feel) -> Result<Self, kube::Error> {
         let mut once = config.clone();
         once.default_retry = false;
-        Ok(Self { read: Client::try_from(config)?, write: Client::try_from(once)? })
+        let read = ClientBuilder::try_from(config)?.with_layer(feel).build();
+        Ok(Self { read, write: Client::try_from(once)? })
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use super::LocalJournal;
 use crate::api::SagaRunSpec;
+use crate::election::Claim;
 use crate::journal::{Draft, Journal};
 use crate::saga::{Fence, Stored};
 
@@ -91,7 +92,7 @@ async fn write_until_the_cut(journal: &LocalJournal, name: String, acknowledged:
             intents: Vec::new(),
             polls: Vec::new(),
         };
-        run.version = journal.persist(draft).await.unwrap().version;
+        run.version = journal.persist(draft, &Claim::unelected()).await.unwrap().version;
         run.stored = stored;
         acknowledged.lock().unwrap().insert(name.clone(), run.stored.fence);
     }

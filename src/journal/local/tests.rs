@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Release;
 
 use super::*;
 use crate::api::SagaRunSpec;
+use crate::election::Claim;
 use crate::saga::Stored;
 
 fn next(read: &Loaded) -> Draft {
@@ -17,20 +18,20 @@ fn next(read: &Loaded) -> Draft {
 async fn a_full_disk_loses_nothing_and_the_journal_goes_on_once_there_is_room() {
     let journal = LocalJournal::temporary().unwrap();
     let run = journal.submit("order", &SagaRunSpec::default()).await.unwrap();
-    journal.persist(next(&run)).await.unwrap();
+    journal.persist(next(&run), &Claim::unelected()).await.unwrap();
     let before = journal.run("order").unwrap();
 
     let full = &journal.inner.store.faults.planned.full;
     full.store(true, Release);
     for _ in 0..3 {
-        let error = journal.persist(next(&before)).await.unwrap_err();
+        let error = journal.persist(next(&before), &Claim::unelected()).await.unwrap_err();
         assert!(matches!(error, JournalError::Unclear(_) | JournalError::Unavailable(_)), "{error}");
         assert!(error.to_string().contains("free some space"), "{error}");
     }
     full.store(false, Release);
 
     assert_eq!(journal.load(&run.run).await.unwrap().unwrap(), before);
-    journal.persist(next(&before)).await.unwrap();
+    journal.persist(next(&before), &Claim::unelected()).await.unwrap();
     assert_eq!(journal.run("order").unwrap().stored, next(&before).stored);
 }
 
@@ -40,11 +41,11 @@ async fn after_a_failed_sync_nothing_is_trusted_any_more() {
     let run = journal.submit("order", &SagaRunSpec::default()).await.unwrap();
     journal.inner.store.faults.planned.unsynced.store(true, Release);
 
-    let error = journal.persist(next(&run)).await.unwrap_err();
+    let error = journal.persist(next(&run), &Claim::unelected()).await.unwrap_err();
     assert!(matches!(error, JournalError::Unclear(_)), "{error}");
     let error = journal.load(&run.run).await.unwrap_err();
     assert!(matches!(&error, JournalError::Fatal(text) if text.contains("check the disk")), "{error}");
-    let error = journal.persist(next(&run)).await.unwrap_err();
+    let error = journal.persist(next(&run), &Claim::unelected()).await.unwrap_err();
     assert!(matches!(error, JournalError::Fatal(_)), "{error}");
 }
 
@@ -54,7 +55,8 @@ async fn a_panic_of_the_writer_reaches_every_caller() {
     let run = journal.submit("order", &SagaRunSpec::default()).await.unwrap();
     journal.inner.store.faults.planned.panics.store(true, Release);
 
-    let tries = (0..8).map(|_| journal.persist(next(&run)));
+    let claim = Claim::unelected();
+    let tries = (0..8).map(|_| journal.persist(next(&run), &claim));
     for error in futures::future::join_all(tries).await.into_iter().map(Result::unwrap_err) {
         assert!(matches!(&error, JournalError::Fatal(text) if text.contains("start again")), "{error}");
     }
@@ -71,7 +73,7 @@ async fn a_status_that_is_too_large_is_refused() {
     let run = journal.submit("order", &SagaRunSpec::default()).await.unwrap();
     let mut draft = next(&run);
     draft.stored.revision = Some("x".repeat(MAX_STATUS_BYTES));
-    let error = journal.persist(draft).await.unwrap_err();
+    let error = journal.persist(draft, &Claim::unelected()).await.unwrap_err();
     assert!(matches!(error, JournalError::TooLarge(_)), "{error}");
 }
 
@@ -81,11 +83,11 @@ async fn a_file_that_is_gone_is_not_made_anew_behind_the_back_of_its_user() {
     let run = journal.submit("order", &SagaRunSpec::default()).await.unwrap();
     let full = &journal.inner.store.faults.planned.full;
     full.store(true, Release);
-    journal.persist(next(&run)).await.unwrap_err();
+    journal.persist(next(&run), &Claim::unelected()).await.unwrap_err();
     full.store(false, Release);
     std::fs::rename(journal.path(), journal.path().with_extension("moved")).unwrap();
 
-    let error = journal.persist(next(&run)).await.unwrap_err();
+    let error = journal.persist(next(&run), &Claim::unelected()).await.unwrap_err();
     assert!(matches!(&error, JournalError::Fatal(text) if text.contains("put it back")), "{error}");
     assert!(!journal.path().exists());
 }

@@ -120,6 +120,12 @@ fn tests(tally: &mut Tally, command: &Command) {
             Ok(true)
         });
     }
+    let mut programs = Vec::new();
+    tally.run("helm", || {
+        programs = crate::helm::variables(|line| println!("{line}"))?;
+        Ok(true)
+    });
+    cargo.envs(programs);
     if let Some(cluster) = &borrowed {
         cargo.envs(cluster.variables.iter().map(|(name, value)| (name, value)));
     }

@@ -1,0 +1,101 @@
+//! Several operators of one shop, one of which leads.
+
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::{Api, DeleteParams};
+
+use crate::common::ledger::account;
+use crate::common::operator::Operator;
+use crate::common::shop::{Shop, checkout, eventually, good_order, hasty, undeliverable_order};
+
+/// Of the Leases: the namespace of the operator's own account.
+const NAMESPACE: &str = "saga-system";
+
+/// A shop whose operators stand for a Lease of its own.
+pub(crate) struct Replicas {
+    pub(crate) shop: Shop,
+    pub(crate) leases: Api<Lease>,
+    /// Of the Lease.
+    pub(crate) name: String,
+}
+
+impl Replicas {
+    pub(crate) async fn open() -> Self {
+        let shop = Shop::open("ha").await;
+        let leases = Api::namespaced(shop.client.clone(), NAMESPACE);
+        let name = shop.namespace.clone();
+        Self { shop, leases, name }
+    }
+
+    /// A replica, with short times so that tests are.
+    pub(crate) fn start(&self, pod: &str) -> Operator {
+        self.start_through(pod, None)
+    }
+
+    pub(crate) fn start_through(&self, pod: &str, proxy: Option<&str>) -> Operator {
+        self.start_with(pod, proxy, &[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn start_with(&self, pod: &str, proxy: Option<&str>, last: &[&str]) -> Operator {
+        let election = ["--leader-elect", "--leader-elect-resource-namespace", NAMESPACE];
+        let times = ["--leader-elect-lease-duration", "3s", "--leader-elect-renew-deadline", "2s"];
+        let more =
+            ["--leader-elect-retry-period", "500ms", "--leader-elect-resource-name", &self.name, "--pod-name", pod];
+        let all: Vec<&str> = election.into_iter().chain(times).chain(more).chain(last.iter().copied()).collect();
+        Operator::start_with(&self.shop.access, &self.shop.namespace, proxy, &all)
+    }
+
+    /// Who leads; empty: the last one gave the Lease back.
+    pub(crate) async fn holder(&self) -> Option<String> {
+        let lease = self.leases.get_opt(&self.name).await.expect("an answer")?;
+        lease.spec.and_then(|spec| spec.holder_identity)
+    }
+
+    /// Waits until somebody leads who is not `other`.
+    pub(crate) async fn leader_after(&self, other: &str) -> String {
+        eventually("somebody else leads", async || match self.holder().await {
+            Some(holder) if !holder.is_empty() && holder != other => Ok(holder),
+            holder => Err(format!("{holder:?}")),
+        })
+        .await
+    }
+
+    /// Begins runs that succeed and runs that are undone.
+    pub(crate) async fn begin(&self, names: &[String]) {
+        for (number, name) in names.iter().enumerate() {
+            let input = if number % 2 == 0 { good_order() } else { undeliverable_order() };
+            self.shop.start(name, "checkout", input).await;
+        }
+    }
+
+    pub(crate) async fn define(&self) {
+        // With calls of a second or two: what is undone after a takeover waits until the last call of the dead is over.
+        self.shop.define("checkout", hasty(checkout(&self.shop.services.base_url()))).await;
+    }
+
+    /// Waits until they ended, and checks what their participants saw.
+    pub(crate) async fn all_ended_well(&self, names: &[String]) {
+        for (number, name) in names.iter().enumerate() {
+            let run = self.shop.ended(name).await;
+            let standing: &[&str] = if number % 2 == 0 { &["reserve", "charge", "ship"] } else { &[] };
+            account(&self.shop, &run).check(&run, standing);
+        }
+    }
+
+    pub(crate) async fn close(self) {
+        self.leases.delete(&self.name, &DeleteParams::default()).await.ok();
+        self.shop.close().await;
+    }
+}
+
+/// Names of runs.
+pub(crate) fn names(prefix: &str, count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("{prefix}-{number}")).collect()
+}
+
+/// Tells a figure.
+pub(crate) fn told(what: &str, took: Duration) {
+    println!("{what}: {:.2} s", took.as_secs_f64());
+}
