@@ -63,7 +63,8 @@ pub(super) fn trouble(count: usize) -> impl Strategy<Value = Fault> {
 }
 
 pub(super) fn by_hand(count: usize) -> impl Strategy<Value = Fault> {
-    let seconds = prop_oneof![Just(i32::MIN), Just(-1), Just(0), Just(1), Just(i32::MAX), 1..700_i32];
+    // Never one second: with the name removed by another edit that would be a Lease given up, which nobody may forge.
+    let seconds = prop_oneof![Just(i32::MIN), Just(-1), Just(0), Just(i32::MAX), 2..700_i32];
     prop_oneof![
         3 => Just(Fault::Delete),
         1 => Just(Fault::Edit(Edit::Nothing)),
