@@ -45,6 +45,12 @@ impl Claim {
         Self(Kind::Unelected)
     }
 
+    /// A claim that comes to nothing.
+    #[cfg(test)]
+    pub(crate) fn vain(clock: Clock) -> Self {
+        Herald::new(clock).1
+    }
+
     /// The leadership at this moment. `None`: this process does not lead (yet, or any more).
     pub fn current(&self, now: Monotonic) -> Option<Leadership> {
         match &self.0 {

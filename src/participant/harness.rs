@@ -162,7 +162,11 @@ impl Caller {
     }
 
     pub(super) async fn send(&self, intent: Intent) -> Answer {
-        self.participant.call(Persisted::assumed(intent), &Claim::unelected()).await
+        self.send_under(&Claim::unelected(), intent).await
+    }
+
+    pub(super) async fn send_under(&self, claim: &Claim, intent: Intent) -> Answer {
+        self.participant.call(Persisted::assumed(intent), claim).await
     }
 
     pub(super) async fn call(&self, url: &str) -> Answer {

@@ -14,6 +14,8 @@ use super::harness::{Caller, answering, lost, not_sent, ok, response, serve, wit
 use crate::api::Reason;
 use crate::api::definition::Method;
 use crate::api::run::Direction;
+use crate::clock::Clock;
+use crate::election::Claim;
 use crate::saga::CallId;
 use crate::saga::Fence;
 use crate::saga::ForwardOutcome;
@@ -243,6 +245,18 @@ async fn a_refused_connection_or_handshake_is_not_sent() {
     assert_eq!(seen.requests().len(), 0);
     let (reason, _) = not_sent(Caller::new().call("http://no-such-name.invalid/").await);
     assert_eq!(reason, Reason::ConnectionFailed);
+}
+
+#[tokio::test]
+async fn nothing_is_sent_by_a_process_that_does_not_lead() {
+    let (address, seen) = answering(ok("{}")).await;
+    let caller = Caller::new();
+    let intent = caller.intent(&format!("http://{address}/"));
+    let answer = caller.send_under(&Claim::vain(Clock::start()), intent).await;
+    let (reason, message) = not_sent(answer);
+    assert_eq!(reason, Reason::ConnectionFailed);
+    assert!(message.contains("does not lead"), "{message}");
+    assert_eq!(seen.requests().len(), 0);
 }
 
 #[tokio::test]
