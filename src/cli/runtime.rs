@@ -2,11 +2,16 @@
 
 use std::future::Future;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use super::logging;
 
 /// Rules and templates of a definition recurse; with this much stack they never need another (src/expr).
 const STACK_BYTES: usize = 16 * 1024 * 1024;
+
+/// For what ends with the runtime, as files that are removed. Not for ever: a name that is still being looked up must not
+/// keep a process that has lost its leadership.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Runs a command to its end.
 pub(super) fn run(filter: &str, format: logging::Format, command: impl Future<Output = ExitCode>) -> ExitCode {
@@ -17,8 +22,7 @@ pub(super) fn run(filter: &str, format: logging::Format, command: impl Future<Ou
     match runtime {
         Ok(runtime) => {
             let code = runtime.block_on(command);
-            // A name that is still being looked up must not keep a process that has lost its leadership.
-            runtime.shutdown_background();
+            runtime.shutdown_timeout(LAST_WORDS);
             code
         }
         Err(error) => {

@@ -129,25 +129,27 @@ impl Run {
         watch.abort();
         shutdown.cancel();
         engine.drain.cancel();
-        let settled = self.settle(&fleet, definitions);
-        tokio::select! {
-            () = settled => {}
+        let settled = tokio::select! {
+            settled = self.settle(&fleet, definitions) => settled,
             () = claim.ended() => return Err(RunError::Deposed),
+        };
+        match settled {
+            Settled::All => elector.give_up().await,
+            // Who comes next waits until the Lease has run out, and with it the last of these calls' sender.
+            Settled::ButFor(runs) => tracing::warn!(
+                runs,
+                "calls are still on the wire: the Lease is not given back; whoever takes their runs over repeats them"
+            ),
         }
-        elector.give_up().await;
         Ok(())
     }
 
     /// Waits for what is under way.
-    async fn settle(&self, fleet: &Fleet<ClusterEngine>, definitions: JoinHandle<()>) {
+    async fn settle(&self, fleet: &Fleet<ClusterEngine>, definitions: JoinHandle<()>) -> Settled {
         let grace = Duration::from_secs(self.shutdown_grace_seconds.into());
-        if tokio::time::timeout(grace, fleet.idle()).await.is_err() {
-            tracing::warn!(
-                runs = fleet.len(),
-                "calls are still on the wire; whoever takes their runs over repeats them"
-            );
-        }
+        let idle = tokio::time::timeout(grace, fleet.idle()).await;
         drop(definitions.await);
+        if idle.is_ok() { Settled::All } else { Settled::ButFor(fleet.len()) }
     }
 
     fn engine(&self, clients: &Clients, clock: Clock, parts: Parts) -> Result<ClusterEngine, HttpError> {
@@ -166,6 +168,13 @@ impl Run {
             drain: CancellationToken::new(),
         })
     }
+}
+
+/// Whether everything that was under way came to its end.
+enum Settled {
+    All,
+    /// But for so many runs.
+    ButFor(usize),
 }
 
 /// What the engine is made of, beside what it makes itself.
