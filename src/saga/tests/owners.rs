@@ -121,7 +121,7 @@ fn a_takeover_with_nothing_but_a_wait_ahead_is_a_write_all_the_same() {
     assert!(taken.changed, "even under the same name");
     assert!(taken.effects.is_empty());
     let later = step(&by("a", Tenure::Exclusive), &taken.state, &[Event::Tick], at(10_001));
-    assert_eq!(later.wake_at, Some(at(25_000).monotonic));
+    assert_eq!((later.changed, later.wake_at), (false, Some(at(25_000).monotonic)));
     let undone = step(&by("a", Tenure::Exclusive), &taken.state, &[Event::Tick], at(25_000));
     assert!(matches!(&undone.effects[..], [Effect::Send(intent)] if intent.call == CallId::compensate(0)));
 }

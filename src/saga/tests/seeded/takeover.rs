@@ -153,6 +153,17 @@ fn a_held_run_is_taken_over_without_sending_anything_but_looks() {
 }
 
 #[test]
+fn a_held_run_is_taken_over_without_looking_at_requests_that_are_not_to_be_sent() {
+    let mut state = forward(&order(), 1);
+    state.stored.steps[1].forward.digest = Some(crate::saga::Digest::stored("another request".to_owned()));
+    let held = wish(2, |wishes| wishes.suspend = true);
+    let taken = step(&by(&order(), "b", Tenure::Exclusive), &fresh(&state, 5_000), &[held], at(5_000));
+    let charge = record(&taken.state, CallId::forward(1));
+    assert_eq!((charge.phase, charge.open, charge.doubtful), (Phase::Waiting, None, 1));
+    assert_eq!(taken.state.stored.failure, None, "what became of its request is decided when it is to be sent");
+}
+
+#[test]
 fn a_run_without_holder_is_free_at_once() {
     let mut state = forward(&order(), 1);
     state.stored.holder = None;
