@@ -256,6 +256,7 @@ async fn a_size_refused_twice_sends_nothing_more_and_takes_nobody_down() {
     let world = world(2, &[("persist", Fault::TooLarge, NONE); 2], &[]);
     tokio::time::sleep(seconds(5)).await;
     assert_eq!(world.services.calls("a"), []);
+    assert_eq!(world.store.history("a").len(), 0, "left alone until it changes");
     let told = world.ears.notes.lock().unwrap().iter().any(|note| note.occasion == Occasion::TooLarge);
     assert!(told, "a person must hear of it");
     world.submit("b");

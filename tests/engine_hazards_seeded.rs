@@ -142,6 +142,8 @@ async fn a_run_is_let_go_although_the_store_failed_the_first_time() {
         let world = world(slow(1), &[("release", fault, NONE)], &[]);
         assert!(world.settle(seconds(10)).await, "{fault:?}: {:#?}", world.store.get("a"));
         assert_eq!(stored(&world).end, Some(End::Succeeded));
+        tokio::time::sleep(seconds(10)).await;
+        assert!(world.store.get("a").is_some_and(|run| !run.retained), "{fault:?}: it is held for ever");
     }
 }
 
