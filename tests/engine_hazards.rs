@@ -67,6 +67,15 @@ async fn an_answer_that_arrives_while_the_write_is_unclear_is_not_lost() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_whose_write_is_lost_is_decided_again() {
+    let world = world(1, &[], &[Part::Status(200, seconds(1))]);
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    *world.hooks.script.lock().unwrap() = vec![("persist", Fault::UnclearLost, NONE)];
+    assert!(world.settle(seconds(20)).await);
+    assert_eq!((stored(&world, "a").end, world.services.calls("a").len()), (Some(End::Succeeded), 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_given_up_on_shutdown_is_taken_over_at_once() {
     let mut world = world(1, &[], &[Part::Status(429, NONE)]);
     tokio::time::sleep(Duration::from_millis(500)).await;

@@ -139,7 +139,8 @@ async fn answers_that_come_while_a_write_is_under_way_share_the_next() {
 #[tokio::test(start_paused = true)]
 async fn a_run_is_let_go_although_the_store_failed_the_first_time() {
     for fault in [Fault::Unavailable, Fault::UnclearLost, Fault::Unclear, Fault::Overtaken] {
-        let world = world(slow(1), &[("release", fault, NONE)], &[]);
+        // Slowly, so that the last news of the run come before the failure and not after it.
+        let world = world(slow(1), &[("release", fault, seconds(1))], &[]);
         assert!(world.settle(seconds(10)).await, "{fault:?}: {:#?}", world.store.get("a"));
         assert_eq!(stored(&world).end, Some(End::Succeeded));
         tokio::time::sleep(seconds(10)).await;

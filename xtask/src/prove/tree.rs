@@ -5,6 +5,7 @@ use std::process::Command;
 
 use super::piece;
 use super::sources::{Sources, SourcesError};
+use crate::files;
 use crate::stream;
 
 /// The modules of the core: they compile without the others, and much faster.
@@ -19,6 +20,7 @@ impl Tree {
     pub(super) fn whole(sources: &Sources) -> Result<Self, SourcesError> {
         let tree = Self(piece::home().join("whole"));
         sources.copy_to(&tree.0, |_, content| Some(content))?;
+        tree.renew()?;
         Ok(tree)
     }
 
@@ -26,7 +28,14 @@ impl Tree {
     pub(super) fn core(sources: &Sources) -> Result<Self, SourcesError> {
         let tree = Self(piece::home().join("core"));
         sources.copy_to(&tree.0, core_only)?;
+        tree.renew()?;
         Ok(tree)
+    }
+
+    /// To cargo the package is the same in both trees, and what was compiled in the other would be up to date.
+    fn renew(&self) -> Result<(), SourcesError> {
+        let library = self.0.join("src/lib.rs");
+        Ok(files::write_bytes(&library, &files::read_bytes(&library)?)?)
     }
 
     /// Where it is.
