@@ -46,7 +46,7 @@ async fn whenever_the_leader_is_killed_another_goes_on_and_no_saga_is_lost_or_do
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_is_asked_to_end_gives_its_lease_back_once_nothing_is_under_way() {
-    let world = Replicas::open().await;
+    let world = Replicas::open_patient().await;
     let mut replicas = three(&world);
     world.define().await;
     let runs = names("r", 6);
@@ -112,7 +112,7 @@ async fn a_leader_that_is_cut_off_from_the_api_server_stops_by_itself() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn followers_are_ready_and_write_nothing() {
-    let world = Replicas::open().await;
+    let world = Replicas::open_patient().await;
     let first = world.start("leads");
     let leader = world.leader_after("").await;
     let wall = Proxy::start(&world.shop.access).await;

@@ -18,17 +18,29 @@ pub(crate) struct Replicas {
     pub(crate) leases: Api<Lease>,
     /// Of the Lease.
     pub(crate) name: String,
+    /// Lease duration, renew deadline, retry period.
+    times: [&'static str; 3],
 }
 
 impl Replicas {
+    /// With short times, for tests in which leaders go.
     pub(crate) async fn open() -> Self {
+        Self::open_with(["3s", "2s", "500ms"]).await
+    }
+
+    /// With times that a busy machine keeps, for tests in which the leader must not go by itself.
+    pub(crate) async fn open_patient() -> Self {
+        Self::open_with(["12s", "10s", "500ms"]).await
+    }
+
+    async fn open_with(times: [&'static str; 3]) -> Self {
         let shop = Shop::open("ha").await;
         let leases = Api::namespaced(shop.client.clone(), NAMESPACE);
         let name = shop.namespace.clone();
-        Self { shop, leases, name }
+        Self { shop, leases, name, times }
     }
 
-    /// A replica, with short times so that tests are.
+    /// A replica.
     pub(crate) fn start(&self, pod: &str) -> Operator {
         self.start_through(pod, None)
     }
@@ -40,9 +52,10 @@ impl Replicas {
     /// The same with more arguments.
     pub(crate) fn start_with(&self, pod: &str, proxy: Option<&str>, last: &[&str]) -> Operator {
         let election = ["--leader-elect", "--leader-elect-resource-namespace", NAMESPACE];
-        let times = ["--leader-elect-lease-duration", "3s", "--leader-elect-renew-deadline", "2s"];
+        let [lease, deadline, retry] = self.times;
+        let times = ["--leader-elect-lease-duration", lease, "--leader-elect-renew-deadline", deadline];
         let more =
-            ["--leader-elect-retry-period", "500ms", "--leader-elect-resource-name", &self.name, "--pod-name", pod];
+            ["--leader-elect-retry-period", retry, "--leader-elect-resource-name", &self.name, "--pod-name", pod];
         let all: Vec<&str> = election.into_iter().chain(times).chain(more).chain(last.iter().copied()).collect();
         Operator::start_with(&self.shop.access, &self.shop.namespace, proxy, &all)
     }
