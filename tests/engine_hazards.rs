@@ -67,6 +67,17 @@ async fn an_answer_that_arrives_while_the_write_is_unclear_is_not_lost() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn any_number_of_runs_that_the_store_keeps_waiting_keeps_no_other_waiting() {
+    let world = world(1, &[("persist", Fault::None, seconds(3600)); 200], &[]);
+    (0..199).for_each(|number| drop(world.submit(&format!("slow-{number}"))));
+    tokio::time::sleep(seconds(10)).await;
+    world.submit("quick");
+    tokio::time::sleep(seconds(10)).await;
+    assert_eq!(stored(&world, "quick").end, Some(End::Succeeded));
+    assert_eq!(stored(&world, "slow-0").end, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_whose_write_is_lost_is_decided_again() {
     let world = world(1, &[], &[Part::Status(200, seconds(1))]);
     tokio::time::sleep(Duration::from_millis(600)).await;

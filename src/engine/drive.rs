@@ -17,6 +17,9 @@ use crate::saga::{Event, Level, Note, Occasion, Owner, Plan, State, Unready};
 const LOOK_FOR_DEFINITION: Duration = Duration::from_secs(5);
 /// Between two looks for which nothing happened.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
+/// How long a run keeps its place among those that are taken up: the store may refuse some runs for as long as it likes (a
+/// namespace without rights), and the others must not wait for them.
+const LONGEST_PLACE: Duration = Duration::from_secs(1);
 /// How often a lost revision is looked for.
 const LOOK_FOR_REVISION: Duration = Duration::from_secs(60);
 
@@ -25,7 +28,7 @@ pub(super) type Inbox = watch::Receiver<Option<Loaded>>;
 
 /// Drives a run until it ended, or is gone, or cannot be helped by this process. `inbox` always holds the newest reading;
 /// `time`: how many runs this process took up by now, each with an empty memory of it; `place`: kept until the first
-/// decision is stored.
+/// decision is stored, or for [`LONGEST_PLACE`].
 /// Comes back with the version that this process knew last: what is not newer is no news.
 pub(super) async fn drive<E: Ports>(
     engine: Arc<E>,
@@ -90,8 +93,15 @@ impl<E: Ports> Driven<E> {
         place: Option<OwnedSemaphorePermit>,
         inbox: &mut Inbox,
     ) -> Result<(), Stop> {
-        self.decide(vec![Event::Wished(first.wishes)]).await?;
-        drop(place);
+        {
+            let mut decision = std::pin::pin!(self.decide(vec![Event::Wished(first.wishes)]));
+            let early = tokio::time::timeout(LONGEST_PLACE, &mut decision).await;
+            drop(place);
+            match early {
+                Ok(decided) => decided?,
+                Err(_) => decision.await?,
+            }
+        }
         while self.state.stored.end.is_none() && !self.is_handed_over() {
             let events = self.happenings(inbox).await?;
             if !events.is_empty() {
