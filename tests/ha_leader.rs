@@ -155,13 +155,23 @@ async fn http(address: &str, request: &str) -> Result<String, String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn durations_that_do_not_fit_together_are_refused_with_the_flag_that_is_wrong() {
+async fn flags_that_do_not_fit_together_are_refused_with_the_one_that_is_wrong() {
     let world = Replicas::open().await;
     let (access, namespace) = (&world.shop.access, &world.shop.namespace);
-    let wrong =
-        Operator::start_with(access, namespace, None, &["--leader-elect", "--leader-elect-renew-deadline", "30s"]);
-    assert_eq!(wrong.gone().await.code(), Some(2));
-    let log = wrong.log();
-    assert!(log.contains("--leader-elect-renew-deadline") && log.contains("30s"), "{log}");
+    for (flags, said) in [
+        (&["--leader-elect", "--leader-elect-renew-deadline", "30s"][..], ["--leader-elect-renew-deadline", "30s"]),
+        (&["--leader-elect", "--shards", "0"], ["--shards is 0", "give 1 to 64"]),
+        (&["--leader-elect", "--shards", "65"], ["--shards is 65", "give 1 to 64"]),
+        (&["--leader-elect=false", "--shards", "2"], ["--shards is 2", "--leader-elect is off"]),
+        (
+            &["--leader-elect", "--leader-elect-resource-name", "Not_A_Name"],
+            ["--leader-elect-resource-name", "Not_A_Name"],
+        ),
+    ] {
+        let wrong = Operator::start_with(access, namespace, None, flags);
+        assert_eq!(wrong.gone().await.code(), Some(2), "{flags:?}");
+        let log = wrong.log();
+        assert!(said.iter().all(|said| log.contains(said)), "{flags:?}: {log}");
+    }
     world.close().await;
 }

@@ -1,6 +1,7 @@
 //! `run`: the controller.
 
 mod elect;
+mod elector;
 mod serve;
 
 use std::net::SocketAddr;
@@ -68,14 +69,14 @@ impl Run {
                 return ExitCode::from(2);
             }
         };
-        let durations = match self.elect.durations() {
-            Ok(durations) => durations,
+        let terms = match self.elect.terms() {
+            Ok(terms) => terms,
             Err(error) => {
                 tracing::error!(%error, "the flags of leader election do not fit together");
                 return ExitCode::from(2);
             }
         };
-        match self.serve(config, durations).await {
+        match self.serve(config, terms).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 tracing::error!(%error, "the operator cannot go on");

@@ -20,8 +20,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 
 use super::pulse::Pulse;
-use crate::clock::Clock;
-use crate::election::Claim;
+use crate::election::Office;
 
 /// A watch is renewed within a minute; three that fail are no accident.
 pub const WATCH_BOUND: Duration = Duration::from_secs(180);
@@ -31,12 +30,10 @@ pub const WATCH_BOUND: Duration = Duration::from_secs(180);
 pub struct Health {
     /// The watches.
     pub pulses: Vec<Pulse>,
-    /// What the elector works for.
-    pub claim: Claim,
+    /// What the elector writes.
+    pub office: Office,
     /// How long an elector may be silent.
     pub elector_bound: Duration,
-    /// The clock of all of these.
-    pub clock: Clock,
     /// The caches are filled.
     pub ready: Arc<AtomicBool>,
 }
@@ -62,7 +59,7 @@ impl Health {
     /// Everything that is silent for longer than it may be, in words.
     fn silent(&self) -> Vec<String> {
         let watches = self.pulses.iter().map(|pulse| (format!("watch of {}", pulse.kind()), pulse.age(), WATCH_BOUND));
-        let elector = self.claim.silent_for(self.clock.now().monotonic);
+        let elector = self.office.silent_for();
         let all = watches.chain([("leader elector".to_owned(), elector, self.elector_bound)]);
         all.filter(|(_, age, bound)| age > bound)
             .map(|(what, age, bound)| format!("{what}: silent for {} s, may be {} s", age.as_secs(), bound.as_secs()))
@@ -90,15 +87,15 @@ fn answer(wrong: Vec<String>) -> (StatusCode, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
 
     #[tokio::test(start_paused = true)]
     async fn a_process_is_alive_while_its_watches_are_answered_and_ready_once_it_has_listed() {
         let clock = Clock::start();
         let health = Health {
             pulses: vec![Pulse::new("sagaruns", clock)],
-            claim: Claim::unelected(),
+            office: Office::unelected(),
             elector_bound: Duration::from_secs(30),
-            clock,
             ready: Arc::default(),
         };
         assert_eq!(livez(State(health.clone())).await.0, StatusCode::OK);
