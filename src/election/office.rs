@@ -48,8 +48,17 @@ pub type Shares = BTreeMap<Shard, Share>;
 pub struct Office {
     shards: Shards,
     shares: Arc<watch::Sender<Shares>>,
-    /// When the elector last did something; nothing without one.
-    pulse: Option<(Arc<AtomicU64>, Clock)>,
+    /// Nothing without one.
+    elector: Option<Elector>,
+}
+
+/// What the elector tells of itself.
+#[derive(Clone, Debug)]
+struct Elector {
+    /// When it last did something, in milliseconds of the clock.
+    pulse: Arc<AtomicU64>,
+    clock: Clock,
+    terms: Arc<AtomicU64>,
 }
 
 impl Office {
@@ -57,12 +66,13 @@ impl Office {
     pub fn unelected() -> Self {
         let all = Share { claim: Claim::unelected(), epoch: 0, wish: Wish::Keep };
         let shares = Shares::from([(Shard(0), all)]);
-        Self { shards: Shards::undivided(), shares: Arc::new(watch::Sender::new(shares)), pulse: None }
+        Self { shards: Shards::undivided(), shares: Arc::new(watch::Sender::new(shares)), elector: None }
     }
 
     /// The office of a process that leads nothing yet.
     pub(super) fn vacant(shards: Shards, clock: Clock) -> Self {
-        let office = Self { shards, shares: Arc::default(), pulse: Some((Arc::default(), clock)) };
+        let elector = Elector { pulse: Arc::default(), clock, terms: Arc::default() };
+        let office = Self { shards, shares: Arc::default(), elector: Some(elector) };
         office.beat();
         office
     }
@@ -101,18 +111,31 @@ impl Office {
         })
     }
 
+    /// The Lease of each shard, and whether this process leads it now; none without election.
+    pub fn leases(&self, now: Monotonic) -> Vec<(String, bool)> {
+        let shards = self.shards.all().filter(|_| self.elector.is_some());
+        let shares = self.shares.borrow();
+        let leads = |shard| shares.get(&shard).is_some_and(|share: &Share| share.claim.current(now).is_some());
+        shards.map(|shard| (self.shards.lease_name(shard), leads(shard))).collect()
+    }
+
+    /// In how many terms this process has led a shard so far.
+    pub fn terms_begun(&self) -> u64 {
+        self.elector.as_ref().map(|elector| elector.terms.load(Ordering::Relaxed)).unwrap_or_default()
+    }
+
     /// How long ago the elector last did something: there is always something to do within a lease duration. For health
     /// checks; zero without election.
     pub fn silent_for(&self) -> Duration {
-        let since = |(pulse, clock): &(Arc<AtomicU64>, Clock)| {
+        let since = |Elector { pulse, clock, .. }: &Elector| {
             clock.now().monotonic.since(Monotonic(Duration::from_millis(pulse.load(Ordering::Relaxed))))
         };
-        self.pulse.as_ref().map(since).unwrap_or_default()
+        self.elector.as_ref().map(since).unwrap_or_default()
     }
 
     /// The elector did something.
     pub(super) fn beat(&self) {
-        if let Some((pulse, clock)) = &self.pulse {
+        if let Some(Elector { pulse, clock, .. }) = &self.elector {
             let now = clock.now().monotonic.0.as_millis();
             pulse.store(u64::try_from(now).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
@@ -129,6 +152,11 @@ impl Office {
             shares.iter().map(|(shard, share)| (*shard, share.epoch, share.wish)).collect()
         };
         self.shares.send_if_modified(|before| {
+            let known = |shard: &Shard, share: &Share| before.get(shard).is_some_and(|old| old.epoch == share.epoch);
+            let begun = shares.iter().filter(|(shard, share)| !known(shard, share)).count();
+            if let Some(elector) = &self.elector {
+                elector.terms.fetch_add(u64::try_from(begun).unwrap_or_default(), Ordering::Relaxed);
+            }
             let changed = told(before) != told(&shares);
             *before = shares;
             changed
@@ -186,6 +214,10 @@ mod tests {
         let (_second, shares) = share(clock, 4, Wish::Keep);
         office.set(shares);
         assert_eq!(terms.next().now_or_never(), Some(Some(())));
+        assert_eq!(office.terms_begun(), 2);
+        let held = [("x-0".to_owned(), false), ("x-1".to_owned(), true)];
+        assert_eq!(office.leases(clock.now().monotonic), held);
+        assert!(Office::unelected().leases(clock.now().monotonic).is_empty());
     }
 
     #[tokio::test(start_paused = true)]

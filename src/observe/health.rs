@@ -8,7 +8,7 @@
 //! While the API server is gone nothing can be watched, and replicas are restarted every few minutes; a fresh process takes
 //! up its runs as soon as the server is back.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -17,8 +17,8 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
-use tokio::net::TcpListener;
 
+use super::listen::listen;
 use super::pulse::Pulse;
 use crate::election::Office;
 
@@ -44,13 +44,7 @@ impl Health {
     /// # Errors
     /// When nobody can listen there.
     pub async fn serve(self, address: SocketAddr) -> std::io::Result<()> {
-        let listener = match TcpListener::bind(address).await {
-            // A machine without IPv6: "all addresses" are those of IPv4.
-            Err(_) if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) => {
-                TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await?
-            }
-            bound => bound?,
-        };
+        let listener = listen(address).await?;
         tracing::info!(address = %listener.local_addr()?, "serving /livez and /readyz");
         let routes = Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(self);
         axum::serve(listener, routes).await

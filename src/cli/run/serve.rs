@@ -25,6 +25,7 @@ use crate::election::{Claim, Shard};
 use crate::engine::{Engine, Fleets, LogWitness, Told};
 use crate::journal::kubernetes::{Clients, KubernetesJournal};
 use crate::observe::health::Health;
+use crate::observe::metrics::Metrics;
 use crate::observe::pulse::{Feel, Pulse};
 use crate::participant::{HttpError, HttpOptions, HttpParticipant, KubernetesCredentials, Policy};
 use crate::saga::{Holder, Owner, Tenure};
@@ -49,8 +50,8 @@ pub(super) enum RunError {
     Ended(&'static str),
     #[error("this process does not lead any more: it stops, so that whoever leads next is alone; see the log above")]
     Deposed,
-    #[error("failed to serve /livez and /readyz at {0}: {1}")]
-    Probes(SocketAddr, std::io::Error),
+    #[error("failed to listen at {0}: {1}; see --health-probe-bind-address and --metrics-bind-address")]
+    Listen(SocketAddr, std::io::Error),
     #[error("failed to listen for signals: {0}")]
     Signals(#[from] std::io::Error),
 }
@@ -106,6 +107,10 @@ impl Run {
         let journal = shared.journal.clone();
         let fleets = Fleets::new(office.clone(), move |shard, claim| Arc::new(shared.engine(shard, claim)));
         let ready = Arc::new(AtomicBool::new(false));
+        let metrics = {
+            let fleets = fleets.clone();
+            Metrics { pulses: pulses.clone(), office: office.clone(), clock, driven: Arc::new(move || fleets.len()) }
+        };
         let health = Health { pulses, office: office.clone(), elector_bound, ready: ready.clone() };
         let (begun, begins) = mpsc::unbounded_channel();
         let watch = RunWatch {
@@ -127,7 +132,8 @@ impl Run {
             let (fleets, told) = (fleets.clone(), Told { begun, drained });
             tokio::spawn(async move { fleets.follow(told).await })
         };
-        let probes = probes(self.health_probe_bind_address, health);
+        let probes = serve(self.health_probe_bind_address, |address| health.serve(address));
+        let metrics = serve(self.metrics_bind_address, |address| metrics.serve(address));
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "the operator is up");
 
         // A part that ended would leave a process that looks well and does nothing.
@@ -136,6 +142,7 @@ impl Run {
             _ = &mut deposed => return Err(RunError::Deposed),
             error = elector.ended() => return Err(error),
             error = probes => return Err(error),
+            error = metrics => return Err(error),
             _ = &mut definitions => return Err(RunError::Ended("definitions")),
             _ = &mut watch => return Err(RunError::Ended("runs")),
         }
@@ -202,12 +209,15 @@ impl Shared {
     }
 }
 
-/// Serves the probes, if somebody wants them; comes back only with an error.
-async fn probes(address: Option<SocketAddr>, health: Health) -> RunError {
+/// Serves something, if somebody wants it; comes back only with an error.
+async fn serve<S: Future<Output = std::io::Result<()>>>(
+    address: Option<SocketAddr>,
+    serve: impl FnOnce(SocketAddr) -> S,
+) -> RunError {
     let Some(address) = address else { return std::future::pending().await };
-    match health.serve(address).await {
-        Ok(()) => RunError::Ended("probes"),
-        Err(error) => RunError::Probes(address, error),
+    match serve(address).await {
+        Ok(()) => RunError::Ended("a listener"),
+        Err(error) => RunError::Listen(address, error),
     }
 }
 
