@@ -19,7 +19,7 @@ impl Tree {
     /// A copy of everything, brought up to date. Whatever an interrupted run left in it is undone.
     pub(super) fn whole(sources: &Sources) -> Result<Self, SourcesError> {
         let tree = Self(piece::home().join("whole"));
-        sources.copy_to(&tree.0, |_, content| Some(content))?;
+        sources.copy_to(&tree.0, |path, content| Some(equipped(path, content)))?;
         tree.renew()?;
         Ok(tree)
     }
@@ -64,9 +64,17 @@ impl Tree {
     }
 }
 
+/// Dependencies are compiled once and run for every edit.
+fn equipped(path: &Path, mut content: Vec<u8>) -> Vec<u8> {
+    if path == Path::new("Cargo.toml") {
+        content.extend_from_slice(b"\n[profile.dev.package.\"*\"]\nopt-level = 1\n");
+    }
+    content
+}
+
 fn core_only(path: &Path, content: Vec<u8>) -> Option<Vec<u8>> {
     let Ok(module) = path.strip_prefix("src") else {
-        return (!path.starts_with("tests")).then_some(content);
+        return (!path.starts_with("tests")).then(|| equipped(path, content));
     };
     if module == Path::new("lib.rs") {
         return Some(modules_of_core(&String::from_utf8_lossy(&content)).into_bytes());
