@@ -166,11 +166,16 @@ impl Operator {
         }
     }
 
+    /// How it ended, if it has.
+    pub(crate) fn ended(&self) -> Option<ExitStatus> {
+        self.process.0.lock().expect("not poisoned").try_wait().expect("a child")
+    }
+
     /// Waits until it is gone.
     pub(crate) async fn gone(&self) -> ExitStatus {
         let deadline = tokio::time::Instant::now() + GONE_WITHIN;
         loop {
-            if let Some(status) = self.process.0.lock().expect("not poisoned").try_wait().expect("a child") {
+            if let Some(status) = self.ended() {
                 return status;
             }
             assert!(tokio::time::Instant::now() < deadline, "the operator does not end");
