@@ -10,7 +10,7 @@ use super::world::{Make, World};
 use crate::common::cluster;
 
 /// After so many faults everything is left alone until all sagas ended.
-const FAULTS_BETWEEN_CALMS: usize = 10;
+const FAULTS_BETWEEN_CALMS: usize = 8;
 
 /// How much is to go wrong.
 #[derive(Clone, Debug)]
