@@ -8,20 +8,21 @@ mod common;
 mod proof;
 mod storm;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use common::cluster;
+use storm::board::Board;
+use storm::dice::Dice;
 use storm::storm::Plan;
-use storm::tally::Times;
-use storm::world::{Election, Make};
+use storm::tally::{Tally, Times, say};
+use storm::world::{Election, Make, World};
 
 /// Lease duration, renew deadline, retry period of a storm: short, so that much goes wrong in little time.
 const TIMES: Times =
     Times { lease: Duration::from_secs(3), deadline: Duration::from_secs(2), retry: Duration::from_millis(500) };
 const ELECTED: Make = Make { replicas: 3, election: Election::On, times: TIMES };
 const UNELECTED: Make = Make { election: Election::Off, ..ELECTED };
-
-/// One storm at a time: what goes wrong is to be what a storm makes, and not that another one leaves the machine no time.
-static ROOM: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(1);
 
 fn number(variable: &str) -> Option<usize> {
     std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
@@ -39,7 +40,6 @@ fn plan(make: Make, worlds: usize, kills: usize, sagas: usize) -> Plan {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_a_storm_no_saga_is_lost_and_nothing_is_done_twice() {
-    let _room = ROOM.acquire().await.expect("open");
     let plan = plan(ELECTED, 3, 60, 300);
     let count = storm::storm::storm(&plan, TIMES).await.read();
     assert!(count.kills >= plan.kills && count.sagas >= plan.sagas, "{count:?}");
@@ -47,8 +47,33 @@ async fn in_a_storm_no_saga_is_lost_and_nothing_is_done_twice() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_election_no_saga_is_lost_in_a_storm_either() {
-    let _room = ROOM.acquire().await.expect("open");
     let plan = plan(UNELECTED, 1, 10, 50);
     let count = storm::storm::storm(&plan, TIMES).await.read();
     assert!(count.kills >= plan.kills && count.sagas >= plan.sagas, "{count:?}");
+}
+
+/// Writes of sagas that nothing disturbs: those that the API server took, and all that were tried.
+async fn undisturbed(make: Make, sagas: usize) -> (usize, usize) {
+    let (board, tally) = (Arc::new(Board::open(cluster::admin().await)), Tally::default());
+    let mut world = World::open(make, board, Dice::new(1, 0), tally.clone()).await;
+    world.begin(sagas).await;
+    world.calm().await;
+    let writes = world.writes();
+    world.close().await;
+    let count = tally.read();
+    assert!(count.wrong.is_empty() && count.sagas == sagas, "{:#?}", count.wrong);
+    writes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_replicas_without_election_do_not_take_sagas_from_each_other() {
+    let sagas = 24;
+    let (alone, _) = undisturbed(Make { replicas: 1, ..UNELECTED }, sagas).await;
+    let (landed, tried) = undisturbed(UNELECTED, sagas).await;
+    let of_each = |writes: usize| f64::from(u32::try_from(writes).expect("few")) / 24.0;
+    let [alone_each, each, tried_each] = [alone, landed, tried].map(of_each);
+    say(&format!(
+        "writes of a saga: {alone_each:.1} of one replica, {each:.1} of three without election, which tried {tried_each:.1}"
+    ));
+    assert!(landed <= 2 * alone, "{landed} writes, {alone} of one replica alone");
 }

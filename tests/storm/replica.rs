@@ -32,6 +32,7 @@ pub(crate) struct Life {
     /// When it stood still.
     pub(crate) stopped: Vec<(Instant, Option<Instant>)>,
     pub(crate) end: End,
+    pub(crate) status: Option<ExitStatus>,
     /// It could not reach the API server for a while.
     pub(crate) was_cut: bool,
 }
@@ -67,7 +68,7 @@ impl Replica {
         all.extend(["--pod-name", &pod]);
         self.operator = Some(Operator::start_with(&self.access, &self.namespace, Some(&self.proxy.url()), &all));
         let (begun, was_cut) = (Instant::now(), self.wall.is_cut());
-        self.lives.push(Life { pod, begun, over: None, stopped: Vec::new(), end: End::Own, was_cut });
+        self.lives.push(Life { pod, begun, over: None, stopped: Vec::new(), end: End::Own, status: None, was_cut });
     }
 
     /// Whether a Lease names the operator that is here.
@@ -147,9 +148,15 @@ impl Replica {
         let log = operator.log();
         self.operator = None;
         let life = self.life();
-        life.over = Some(Instant::now());
+        (life.over, life.status) = (Some(Instant::now()), Some(status));
         let wrong = log.contains("panicked") || !life.may_end_so(status, &log);
         wrong.then(|| format!("{} ended with {status} after {:?}:\n{}", life.pod, life.end, tail(&log)))
+    }
+
+    /// Whether it knows who leads.
+    pub(crate) fn is_ready(&self) -> bool {
+        let log = self.operator.as_ref().map(Operator::log).unwrap_or_default();
+        log.contains("this process follows") || log.contains("this process leads now")
     }
 
     pub(crate) fn is_there(&self) -> bool {

@@ -108,5 +108,5 @@ fn told(what: &str, took: &[Duration], times: Times) {
         "{what}: p50 {half} ms, {leases:.2} lease durations; p99 {most} ms, {most_leases:.2} lease durations; {count} in all"
     ));
     let all: Vec<_> = millis.iter().map(ToString::to_string).collect();
-    say(&format!("{what}, each in ms: {}", all.join(" ")));
+    say(&format!("{what}, each in ms, of {}: {}", times.lease.as_millis(), all.join(" ")));
 }

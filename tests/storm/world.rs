@@ -14,7 +14,7 @@ use super::judge;
 use super::replica::Replica;
 use super::tally::{Tally, Times};
 use super::wall::Wall;
-use crate::common::proxy::Proxy;
+use crate::common::proxy::{Proxy, Seen};
 use crate::common::shop::{Shop, run};
 use crate::proof::story::{DIAMOND, DIAMOND_UNDONE, SEQUENCE, SEQUENCE_UNDONE, Story, TRIP, TRIP_CANCELLED};
 
@@ -191,6 +191,18 @@ impl World {
         let all = DeleteParams::background();
         // So that whoever starts has not to read them; what stays costs time and nothing else.
         self.shop.runs.delete_collection(&all, &ListParams::default()).await.ok();
+    }
+
+    /// How many of the sagas that were begun since the last calm are over.
+    pub(crate) fn over(&self) -> usize {
+        self.open.iter().filter(|order| self.history.is(&order.name, is_over)).count()
+    }
+
+    /// Writes on runs that the API server took, and all that were tried.
+    pub(crate) fn writes(&self) -> (usize, usize) {
+        let seen = self.replicas.iter().flat_map(|replica| replica.proxy.seen());
+        let writes: Vec<_> = seen.filter(Seen::is_run_write).collect();
+        (writes.iter().filter(|seen| seen.landed().is_some()).count(), writes.len())
     }
 
     /// Does what a person does when a Pivot was refused and may have taken effect all the same: looks, and says so.
