@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::replica::Life;
 use super::world::{Order, World, is_over, stands};
-use crate::common::proxy::Seen;
+use crate::common::proxy::{Seen, Served};
 use crate::proof::oracle::Evidence;
 
 /// A call of a process that stood still may come any time later. Of one that did not, so late at most: it was about to be sent
@@ -73,6 +73,7 @@ impl Records {
         let uid = states[0]["metadata"]["uid"].as_str().unwrap_or_default();
         let mut asked = self.api.get(&order.name).cloned().unwrap_or_default();
         asked.sort_by_key(|(_, seen)| seen.asked);
+        unheard(&mut asked, &states);
         let wire = self.wire.get(uid).cloned().unwrap_or_default();
         let mut found = Vec::new();
         let (wire, late) = part(world, &asked, &states, wire, &mut found);
@@ -100,6 +101,27 @@ impl Records {
                 count.wrong.push(format!("{} {}: {found:#?}\n{told}", world.lease(), order.story.name));
             }
         });
+    }
+}
+
+/// Writes that landed although the API server died before it said so: their fence is in the history, and no two writes of a run
+/// have the same. They count from when they were asked for: nothing that they forbid may be sent from then on.
+fn unheard(asked: &mut [(usize, Seen)], states: &[Value]) {
+    let heard: BTreeSet<String> = asked.iter().filter_map(|(_, seen)| seen.landed()?.version.clone()).collect();
+    for state in states {
+        let version = state["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+        let journal = &state["status"]["journal"];
+        if heard.contains(version) || journal["fence"].is_null() {
+            continue;
+        }
+        let is_it = |seen: &Seen| {
+            let written = &seen.json()["status"]["journal"];
+            [&written["fence"], &written["holder"]] == [&journal["fence"], &journal["holder"]]
+        };
+        let lost = asked.iter_mut().find(|(_, seen)| seen.is_run_write() && seen.landed().is_none() && is_it(seen));
+        if let Some((_, seen)) = lost {
+            seen.served = Some(Served { status: 200, at: seen.asked, version: Some(version.to_owned()) });
+        }
     }
 }
 

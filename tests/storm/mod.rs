@@ -11,6 +11,7 @@
 //! | [`fault`] | what goes wrong, and how it is done |
 //! | [`storm`] | worlds side by side until enough went wrong |
 //! | [`judge`] | what must be true of a saga in the end |
+//! | [`plane`] | a control plane of its own |
 //! | [`tally`] | what is counted and printed |
 
 // Each test binary compiles these files for itself and uses a part of them.
@@ -21,6 +22,7 @@ pub(crate) mod dice;
 pub(crate) mod fault;
 pub(crate) mod history;
 pub(crate) mod judge;
+pub(crate) mod plane;
 pub(crate) mod replica;
 #[allow(clippy::module_inception)] // the modules are about one
 pub(crate) mod storm;

@@ -45,6 +45,8 @@ pub(crate) struct Replica {
     arguments: Vec<String>,
     pub(crate) proxy: Proxy,
     pub(crate) wall: Wall,
+    /// There is an API server.
+    pub(crate) is_served: bool,
     operator: Option<Operator>,
     pub(crate) lives: Vec<Life>,
 }
@@ -55,7 +57,7 @@ impl Replica {
         let proxy = Proxy::start(access).await;
         let wall = Wall::before(&proxy);
         let (access, namespace) = (access.clone(), namespace.to_owned());
-        Self { name, access, namespace, arguments, proxy, wall, operator: None, lives: Vec::new() }
+        Self { name, access, namespace, arguments, proxy, wall, is_served: true, operator: None, lives: Vec::new() }
     }
 
     /// Starts an operator, unless there is one.
@@ -67,7 +69,7 @@ impl Replica {
         let mut all: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
         all.extend(["--pod-name", &pod]);
         self.operator = Some(Operator::start_with(&self.access, &self.namespace, Some(&self.proxy.url()), &all));
-        let (begun, was_cut) = (Instant::now(), self.wall.is_cut());
+        let (begun, was_cut) = (Instant::now(), !self.is_served || self.wall.is_cut());
         self.lives.push(Life { pod, begun, over: None, stopped: Vec::new(), end: End::Own, status: None, was_cut });
     }
 

@@ -193,6 +193,14 @@ impl World {
         self.shop.runs.delete_collection(&all, &ListParams::default()).await.ok();
     }
 
+    /// There is an API server from now on, or there is none.
+    pub(crate) fn is_served(&mut self, is_served: bool) {
+        for replica in &mut self.replicas {
+            replica.is_served = is_served;
+            replica.will_be_cut();
+        }
+    }
+
     /// How many of the sagas that were begun since the last calm are over.
     pub(crate) fn over(&self) -> usize {
         self.open.iter().filter(|order| self.history.is(&order.name, is_over)).count()
