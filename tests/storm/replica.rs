@@ -43,6 +43,8 @@ pub(crate) struct Replica {
     access: Access,
     namespace: String,
     arguments: Vec<String>,
+    /// Of the environment of every operator there.
+    pub(crate) variables: Vec<(String, String)>,
     pub(crate) proxy: Proxy,
     pub(crate) wall: Wall,
     /// There is an API server.
@@ -57,7 +59,18 @@ impl Replica {
         let proxy = Proxy::start(access).await;
         let wall = Wall::before(&proxy);
         let (access, namespace) = (access.clone(), namespace.to_owned());
-        Self { name, access, namespace, arguments, proxy, wall, is_served: true, operator: None, lives: Vec::new() }
+        Self {
+            name,
+            access,
+            namespace,
+            arguments,
+            variables: Vec::new(),
+            proxy,
+            wall,
+            is_served: true,
+            operator: None,
+            lives: Vec::new(),
+        }
     }
 
     /// Starts an operator, unless there is one.
@@ -68,7 +81,8 @@ impl Replica {
         let pod = format!("{}n{}", self.name, self.lives.len());
         let mut all: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
         all.extend(["--pod-name", &pod]);
-        self.operator = Some(Operator::start_with(&self.access, &self.namespace, Some(&self.proxy.url()), &all));
+        let url = self.proxy.url();
+        self.operator = Some(Operator::start_in(&self.access, &self.namespace, Some(&url), &all, &self.variables));
         let (begun, was_cut) = (Instant::now(), !self.is_served || self.wall.is_cut());
         self.lives.push(Life { pod, begun, over: None, stopped: Vec::new(), end: End::Own, status: None, was_cut });
     }
