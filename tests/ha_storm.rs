@@ -14,6 +14,8 @@ use std::time::Duration;
 use common::cluster;
 use storm::board::Board;
 use storm::dice::Dice;
+use storm::forged::{FORGERIES, INNOCENT};
+use storm::judge;
 use storm::storm::Plan;
 use storm::tally::{Tally, Times, say};
 use storm::world::{Election, Make, World};
@@ -36,6 +38,30 @@ fn plan(make: Make, worlds: usize, kills: usize, sagas: usize) -> Plan {
         sagas: number("SAGA_STORM_SAGAS").unwrap_or(sagas),
         worlds: vec![make; number("SAGA_STORM_WORLDS").unwrap_or(worlds)],
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_judge_of_a_storm_finds_every_kind_of_breach() {
+    let (board, tally) = (Arc::new(Board::open(cluster::admin().await)), Tally::default());
+    let make = Make { replicas: 2, ..ELECTED };
+    let mut world = World::open(make, board, Dice::new(1, 0), tally).await;
+    world.begin(1).await;
+    let orders = world.settled().await;
+    let case = judge::cases(&world, &orders).remove(0);
+    assert_eq!(case.judged().found, Vec::<String>::new());
+    for (what, named, forge) in FORGERIES {
+        let mut forged = case.clone();
+        forge(&mut forged);
+        let found = forged.judged().found;
+        assert!(found.iter().any(|found| found.contains(named)), "{what}: {found:#?}");
+    }
+    for (what, late, forge) in INNOCENT {
+        let mut forged = case.clone();
+        forge(&mut forged);
+        let judged = forged.judged();
+        assert_eq!((judged.found, judged.late), (Vec::new(), late), "{what}");
+    }
+    world.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,6 +12,7 @@
 //! | [`storm`] | worlds side by side until enough went wrong |
 //! | [`judge`] | what must be true of a saga in the end |
 //! | [`plane`] | a control plane of its own |
+//! | [`forged`] | sagas that must not pass |
 //! | [`tally`] | what is counted and printed |
 
 // Each test binary compiles these files for itself and uses a part of them.
@@ -20,6 +21,7 @@
 pub(crate) mod board;
 pub(crate) mod dice;
 pub(crate) mod fault;
+pub(crate) mod forged;
 pub(crate) mod history;
 pub(crate) mod judge;
 pub(crate) mod plane;

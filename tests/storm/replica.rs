@@ -183,11 +183,6 @@ impl Replica {
     pub(crate) fn age(&self) -> Duration {
         self.lives.last().map_or(Duration::ZERO, |life| life.begun.elapsed())
     }
-
-    /// The life that was there at a moment.
-    pub(crate) fn life_at(&self, at: Instant) -> Option<&Life> {
-        self.lives.iter().rev().find(|life| life.begun <= at)
-    }
 }
 
 impl Life {

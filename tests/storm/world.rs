@@ -179,18 +179,23 @@ impl World {
 
     /// Without further faults: waits until all sagas ended, and judges them.
     pub(crate) async fn calm(&mut self) {
+        let orders = self.settled().await;
+        judge::judge(self, &orders);
+        let all = DeleteParams::background();
+        // So that whoever starts has not to read them; what stays costs time and nothing else.
+        self.shop.runs.delete_collection(&all, &ListParams::default()).await.ok();
+    }
+
+    /// Waits until all sagas ended that were begun, and gives them.
+    pub(crate) async fn settled(&mut self) -> Vec<Order> {
         let begun = Instant::now();
-        while self.open.iter().any(|order| !self.history.is(&order.name, is_over)) && begun.elapsed() < PATIENCE {
+        while self.over() < self.open.len() && begun.elapsed() < PATIENCE {
             self.tend();
             self.settle_pivots().await;
             assert_eq!(self.history.hole(), None, "the history of {} has a hole", self.lease());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        let orders = std::mem::take(&mut self.open);
-        judge::judge(self, &orders);
-        let all = DeleteParams::background();
-        // So that whoever starts has not to read them; what stays costs time and nothing else.
-        self.shop.runs.delete_collection(&all, &ListParams::default()).await.ok();
+        std::mem::take(&mut self.open)
     }
 
     /// There is an API server from now on, or there is none.
