@@ -20,16 +20,13 @@ use storm::board::{Board, NAMESPACE};
 use storm::dice::Dice;
 use storm::replica::End;
 use storm::tally::{Tally, Times, say};
-use storm::world::{Election, Make, World};
+use storm::world::{Election, Make, PATIENT, World};
 
 /// So short that leaders come as soon as they go.
 const SHORT: Times =
     Times { lease: Duration::from_secs(2), deadline: Duration::from_millis(1400), retry: Duration::from_millis(300) };
 const STANDARD: Times =
     Times { lease: Duration::from_secs(3), deadline: Duration::from_secs(2), retry: Duration::from_millis(500) };
-/// So long that no leader goes by itself on a busy machine.
-const PATIENT: Times =
-    Times { lease: Duration::from_secs(12), deadline: Duration::from_secs(10), retry: Duration::from_millis(500) };
 /// As few takeovers as are looked at together.
 const WINDOW: usize = 5;
 

@@ -1,5 +1,6 @@
 //! A place for an operator, and the lives that it had: whoever ends is started again, as a pod would be.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,7 @@ use super::wall::Wall;
 use crate::common::operator::{Access, Operator, Victim};
 use crate::common::proxy::Proxy;
 
+const SIGTERM: i32 = 15;
 /// What an operator says that lost its leadership.
 const DEPOSED: &str = "does not lead any more";
 
@@ -42,7 +44,7 @@ pub(crate) struct Replica {
     name: String,
     access: Access,
     namespace: String,
-    arguments: Vec<String>,
+    pub(crate) arguments: Vec<String>,
     /// Of the environment of every operator there.
     pub(crate) variables: Vec<(String, String)>,
     pub(crate) proxy: Proxy,
@@ -190,7 +192,9 @@ impl Life {
     /// machine; one that is cut off may not even start.
     fn may_end_so(&self, status: ExitStatus, log: &str) -> bool {
         let killed = self.end == End::Killed && status.code().is_none();
-        let asked = self.end == End::Asked && status.success();
+        // One that has only just begun does not listen yet.
+        let unheard = status.signal() == Some(SIGTERM);
+        let asked = self.end == End::Asked && (status.success() || unheard);
         let failed = status.code() == Some(1) && (log.contains(DEPOSED) || self.was_cut);
         killed || asked || failed
     }

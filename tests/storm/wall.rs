@@ -3,8 +3,6 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
 use super::dice::Dice;
 use crate::common::operator::Victim;
 use crate::common::proxy::{Proxy, Seen, Stage, Verdict};
@@ -77,7 +75,7 @@ impl Wall {
         let wall = Self::default();
         let (hook, filter) = (wall.clone(), wall.clone());
         proxy.hook(move |seen, at| hook.judge(seen, at));
-        proxy.filter(Arc::new(move |_: &Seen, _: &Value| filter.event()));
+        proxy.filter_blindly(move || filter.event());
         wall
     }
 

@@ -28,7 +28,10 @@ const STORIES: [(&str, Story); 6] = [
     ("trip", TRIP_CANCELLED),
 ];
 /// Far more than anything needs that is not lost.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(300);
+/// While nothing goes wrong leaders must not go by themselves, however busy the machine is.
+pub(crate) const PATIENT: Times =
+    Times { lease: Duration::from_secs(12), deadline: Duration::from_secs(10), retry: Duration::from_millis(1000) };
 /// An operator that ended right after its start is not started again at once.
 const BACKOFF: Duration = Duration::from_millis(300);
 /// So long, in milliseconds, a request to a participant may take on its way.
@@ -181,6 +184,7 @@ impl World {
     pub(crate) async fn calm(&mut self) {
         let orders = self.settled().await;
         judge::judge(self, &orders);
+        self.keep_time(self.make.times).await;
         let all = DeleteParams::background();
         // So that whoever starts has not to read them; what stays costs time and nothing else.
         self.shop.runs.delete_collection(&all, &ListParams::default()).await.ok();
@@ -188,6 +192,7 @@ impl World {
 
     /// Waits until all sagas ended that were begun, and gives them.
     pub(crate) async fn settled(&mut self) -> Vec<Order> {
+        self.keep_time(PATIENT).await;
         let begun = Instant::now();
         while self.over() < self.open.len() && begun.elapsed() < PATIENCE {
             self.tend();
@@ -196,6 +201,17 @@ impl World {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         std::mem::take(&mut self.open)
+    }
+
+    /// Replaces the replicas by others of these times.
+    async fn keep_time(&mut self, times: Times) {
+        let arguments = arguments(Make { times, ..self.make }, &self.shop.namespace);
+        for replica in &mut self.replicas {
+            if replica.arguments != arguments {
+                replica.arguments.clone_from(&arguments);
+                replica.terminate().await;
+            }
+        }
     }
 
     /// There is an API server from now on, or there is none.
