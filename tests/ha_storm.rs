@@ -19,7 +19,7 @@ use storm::forged::{FORGERIES, INNOCENT};
 use storm::judge;
 use storm::storm::Plan;
 use storm::tally::{Tally, Times, say};
-use storm::world::{Election, Make, World};
+use storm::world::{Election, Make, PATIENT, World};
 
 /// Lease duration, renew deadline, retry period of a storm: short, so that much goes wrong in little time.
 const TIMES: Times =
@@ -44,7 +44,7 @@ fn plan(make: Make, worlds: usize, kills: usize, sagas: usize) -> Plan {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_judge_of_a_storm_finds_every_kind_of_breach() {
     let (board, tally) = (Arc::new(Board::open(cluster::admin().await)), Tally::default());
-    let make = Make { replicas: 2, ..ELECTED };
+    let make = Make { replicas: 2, times: PATIENT, ..ELECTED };
     let mut world = World::open(make, board, Dice::new(1, 0), tally).await;
     world.begin(1).await;
     let orders = world.settled().await;

@@ -74,16 +74,13 @@ fn stood_still(case: &mut Case) {
 fn replaced_before_it_sent(case: &mut Case, seconds: u64) {
     let first = case.wire[0].asked;
     change_lives(case, |life| life.begun = before(first, 60));
-    let other = 1 - case.asked[0].0;
     let writes = case.asked.iter_mut().filter(|(_, seen)| is_status(seen)).take(2);
-    for (nth, (place, seen)) in (0..).zip(writes) {
-        let at = before(first, seconds + 1 - nth);
+    for (nth, (place, seen)) in writes.enumerate() {
+        let at = before(first, if nth == 0 { seconds + 1 } else { seconds });
         seen.asked = at;
         if let Some(served) = &mut seen.served {
             served.at = at;
         }
-        if nth == 1 {
-            *place = other;
-        }
+        *place = nth;
     }
 }
