@@ -34,6 +34,8 @@ pub(crate) struct Life {
     /// When it stood still.
     pub(crate) stopped: Vec<(Instant, Option<Instant>)>,
     pub(crate) end: End,
+    /// It got a SIGTERM, whatever came after it.
+    pub(crate) was_asked: bool,
     pub(crate) status: Option<ExitStatus>,
     /// It could not reach the API server for a while.
     pub(crate) was_cut: bool,
@@ -86,7 +88,16 @@ impl Replica {
         let url = self.proxy.url();
         self.operator = Some(Operator::start_in(&self.access, &self.namespace, Some(&url), &all, &self.variables));
         let (begun, was_cut) = (Instant::now(), !self.is_served || self.wall.is_cut());
-        self.lives.push(Life { pod, begun, over: None, stopped: Vec::new(), end: End::Own, status: None, was_cut });
+        self.lives.push(Life {
+            pod,
+            begun,
+            over: None,
+            stopped: Vec::new(),
+            end: End::Own,
+            was_asked: false,
+            status: None,
+            was_cut,
+        });
     }
 
     /// Whether a Lease names the operator that is here.
@@ -126,6 +137,7 @@ impl Replica {
     /// SIGTERM.
     pub(crate) async fn terminate(&mut self) {
         self.will_end(End::Asked);
+        self.life().was_asked = true;
         if let Some(operator) = &self.operator {
             operator.terminate().await;
         }
@@ -177,6 +189,11 @@ impl Replica {
         log.contains("this process follows") || log.contains("this process leads now")
     }
 
+    /// Whether it is asked to end and has not ended yet.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.is_there() && self.lives.last().is_some_and(|life| life.was_asked)
+    }
+
     pub(crate) fn is_there(&self) -> bool {
         self.operator.is_some()
     }
@@ -194,7 +211,7 @@ impl Life {
         let killed = self.end == End::Killed && status.code().is_none();
         // One that has only just begun does not listen yet.
         let unheard = status.signal() == Some(SIGTERM);
-        let asked = self.end == End::Asked && (status.success() || unheard);
+        let asked = self.was_asked && (status.success() || unheard);
         let failed = status.code() == Some(1) && (log.contains(DEPOSED) || self.was_cut);
         killed || asked || failed
     }

@@ -212,6 +212,9 @@ impl World {
                 replica.terminate().await;
             }
         }
+        while self.replicas.iter().any(Replica::is_ending) {
+            self.pass(Duration::from_millis(20)).await;
+        }
     }
 
     /// There is an API server from now on, or there is none.
