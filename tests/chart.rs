@@ -178,6 +178,8 @@ fn a_wrong_value_is_refused_by_its_name() {
             "leaderElection.retryPeriod is 9s, and 1.2 times that must be shorter than leaderElection.renewDeadline",
         ),
         ("leaderElection.retryPeriod", json!("10ms"), "must be at least 50ms"),
+        ("leaderElection.shards", json!(0), "/leaderElection/shards"),
+        ("leaderElection.shards", json!(65), "/leaderElection/shards"),
         ("serviceAccount.create", json!(false), "serviceAccount.name must name an account"),
     ];
     for_each(&cases, |helm, (path, value, wanted)| match helm.render(&at(json!({}), path, value.clone())) {

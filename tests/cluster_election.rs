@@ -18,10 +18,10 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config, ResourceExt as _};
 use saga_operator::clock::Clock;
 use saga_operator::election::{
-    Candidate, Claim, Durations, End, Identity, Loss, Member, Place, Shard, Shards, Shares, Stance, Wish,
+    Claim, Deposed, Durations, Ground as Place, Identity, Loss, Member, Office, Shard, Shards, Stance, Wish,
 };
 use serde_json::json;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -29,17 +29,54 @@ const NAME: &str = "saga-operator";
 /// Long enough for anything to happen on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// One process, as far as election goes.
+/// One process, as far as election goes. Its work on a shard ends at once.
 struct Stood {
-    claim: Claim,
+    office: Office,
     identity: String,
     release: CancellationToken,
-    task: JoinHandle<End>,
+    task: JoinHandle<Result<(), Deposed>>,
 }
 
 impl Stood {
+    fn begin(member: Member, identity: String) -> Self {
+        let (office, release) = (member.office(), CancellationToken::new());
+        let (drained, receiver) = mpsc::channel(64);
+        let run = member.run(receiver, release.clone());
+        let mut seen = office.shares();
+        let task = tokio::spawn(async move {
+            let drain = async move {
+                while seen.changed().await.is_ok() {
+                    let draining: Vec<Shard> = (seen.borrow_and_update().iter())
+                        .filter(|(_, share)| share.wish == Wish::Drain)
+                        .map(|(shard, _)| *shard)
+                        .collect();
+                    for shard in draining {
+                        drained.send(shard).await.ok();
+                    }
+                }
+                std::future::pending().await
+            };
+            tokio::select! {
+                end = run => end,
+                () = drain => Ok(()),
+            }
+        });
+        Self { office, identity, release, task }
+    }
+
+    fn led(&self, clock: Clock) -> Vec<Shard> {
+        let (shares, now) = (self.office.shares(), clock.now().monotonic);
+        let shares = shares.borrow();
+        shares.iter().filter(|(_, share)| share.claim.current(now).is_some()).map(|(shard, _)| *shard).collect()
+    }
+
     fn leads(&self, clock: Clock) -> bool {
-        self.claim.current(clock.now().monotonic).is_some()
+        !self.led(clock).is_empty()
+    }
+
+    /// What a leader shows.
+    fn claim(&self) -> Claim {
+        self.office.shares().borrow().values().next().expect("it leads").claim.clone()
     }
 }
 
@@ -97,14 +134,15 @@ impl Ground {
     }
 
     fn stand_with(&self, pod: &str, client: Client) -> Stood {
-        let place =
-            Place { namespace: self.namespace.clone(), name: NAME.to_owned(), labels: BTreeMap::from([label()]) };
+        self.stand_for(pod, client, &Shards::new(1, NAME).expect("one shard"))
+    }
+
+    fn stand_for(&self, pod: &str, client: Client, shards: &Shards) -> Stood {
+        let labels = BTreeMap::from([label()]);
+        let place = Place { namespace: self.namespace.clone(), shards: shards.clone(), labels };
         let stance = self.stance(pod);
-        let identity = stance.identity.clone();
-        let candidate = Candidate::new(client, place, stance);
-        let (claim, release) = (candidate.claim(), CancellationToken::new());
-        let task = tokio::spawn(candidate.run(release.clone()));
-        Stood { claim, identity: identity.to_string(), release, task }
+        let identity = stance.identity.to_string();
+        Stood::begin(Member::new(client, place, stance), identity)
     }
 
     /// A Lease as an installation brings it: nobody led before, so nobody has to be waited for.
@@ -171,9 +209,9 @@ async fn of_three_that_race_for_a_new_lease_one_leads_and_when_it_dies_another()
 
     // It dies without a word; what it claimed is given to nobody else while it lasts.
     let dead = all.remove(first);
+    let outlived = dead.claim();
     dead.task.abort();
     let begin = Instant::now();
-    let outlived = dead.claim.clone();
     let over = tokio::spawn(async move {
         outlived.ended().await;
         Instant::now()
@@ -201,10 +239,11 @@ async fn a_leader_that_gives_up_is_followed_and_what_others_wrote_into_the_lease
         assert_eq!(spec.lease_duration_seconds, Some(60));
         assert_eq!(lease.annotations().get("example.com/owner").map(String::as_str), Some("shop"));
         let mut leader = all.remove(position(&all, leader));
+        let claim = leader.claim();
         leader.release.cancel();
-        assert_eq!((&mut leader.task).await.expect("no panic"), End::Released);
+        assert_eq!((&mut leader.task).await.expect("no panic"), Ok(()));
         assert!(!leader.leads(ground.clock));
-        leader.claim.ended().await;
+        claim.ended().await;
         assert_ne!(ground.holder().await, Some(leader.identity));
     }
     // Nobody is left: the Lease says so.
@@ -216,8 +255,8 @@ async fn a_leader_that_gives_up_is_followed_and_what_others_wrote_into_the_lease
     ground.leader(&all, "alone").await;
     let waiting = ground.stand("y");
     waiting.release.cancel();
-    assert_eq!(waiting.task.await.expect("no panic"), End::Withdrawn);
-    assert_eq!(waiting.claim.won().await, None);
+    assert_eq!(waiting.task.await.expect("no panic"), Ok(()));
+    assert!(waiting.office.shares().borrow().is_empty());
     assert_eq!(ground.holder().await, Some(all[0].identity.clone()));
     ground.end().await;
 }
@@ -264,9 +303,10 @@ async fn garbage_in_a_lease_ends_the_leader_and_locks_nobody_out() {
         let leader = position(&all, ground.leader(&all, "before the garbage").await);
         ground.patch(json!({ "spec": garbage })).await;
         let deposed = all.remove(leader);
+        let claim = deposed.claim();
         let end = deposed.task.await.expect("no panic");
-        assert!(matches!(end, End::Lost(Loss::Taken(_))), "{end:?}");
-        assert_eq!(deposed.claim.current(ground.clock.now().monotonic), None);
+        assert!(matches!(end, Err(Deposed { loss: Loss::Taken(_), .. })), "{end:?}");
+        assert_eq!(claim.current(ground.clock.now().monotonic), None);
         let next = ground.leader(&all, "after the garbage").await;
         assert_eq!(ground.holder().await, Some(next.identity.clone()));
     }
@@ -293,7 +333,7 @@ async fn a_leader_that_is_cut_off_is_over_before_another_leads() {
         ground.leader(&all, "behind the proxy").await;
         all.extend([ground.stand("b"), ground.stand("c")]);
         cut.store(true, Ordering::SeqCst);
-        let claim = all[0].claim.clone();
+        let claim = all[0].claim();
         let over = tokio::spawn(async move {
             claim.ended().await;
             Instant::now()
@@ -305,12 +345,12 @@ async fn a_leader_that_is_cut_off_is_over_before_another_leads() {
         assert!(over.await.expect("no panic") <= won);
         let deposed = all.remove(0);
         let end = deposed.task.await.expect("no panic");
-        println!("cut at {stage:?}: {end}");
-        assert!(matches!(end, End::Lost(_)), "{end:?}");
+        println!("cut at {stage:?}: {end:?}");
+        assert!(end.is_err(), "it must say that it lost");
         assert_eq!(ground.holder().await, Some(next.identity.clone()));
         // Answers again change nothing for the one that is over.
         cut.store(false, Ordering::SeqCst);
-        assert_eq!(deposed.claim.won().await, None);
+        assert!(deposed.office.shares().borrow().is_empty());
         ground.end().await;
     }
 }
@@ -372,61 +412,14 @@ async fn a_write_meant_for_a_lease_that_is_gone_creates_none() {
     ground.end().await;
 }
 
-/// A replica with shards, whose work on a shard ends at once.
-struct Sharing {
-    shares: watch::Receiver<Shares>,
-    leave: CancellationToken,
-    task: JoinHandle<()>,
-}
-
-impl Sharing {
-    fn begin(ground: &Ground, pod: &str, shards: &Shards) -> Self {
-        let place = saga_operator::election::Ground {
-            namespace: ground.namespace.clone(),
-            shards: shards.clone(),
-            labels: BTreeMap::from([label()]),
-        };
-        let (member, shares) = Member::new(ground.client(), place, ground.stance(pod));
-        let leave = CancellationToken::new();
-        let (drained, receiver) = mpsc::channel(64);
-        let mut seen = shares.clone();
-        let run = member.run(receiver, leave.clone());
-        let task = tokio::spawn(async move {
-            let drain = async move {
-                while seen.changed().await.is_ok() {
-                    let draining: Vec<Shard> = (seen.borrow_and_update().iter())
-                        .filter(|(_, share)| share.wish == Wish::Drain)
-                        .map(|(shard, _)| *shard)
-                        .collect();
-                    for shard in draining {
-                        drained.send(shard).await.ok();
-                    }
-                }
-                std::future::pending::<()>().await;
-            };
-            tokio::select! {
-                end = run => end.expect("no leadership is lost"),
-                () = drain => {}
-            }
-        });
-        Self { shares, leave, task }
-    }
-
-    fn leads(&self, clock: Clock) -> Vec<Shard> {
-        let shares = self.shares.borrow();
-        let now = clock.now().monotonic;
-        shares.iter().filter(|(_, share)| share.claim.current(now).is_some()).map(|(shard, _)| *shard).collect()
-    }
-}
-
 /// Waits until every shard is led and the shares are these, in order of size; no shard is ever led twice.
-async fn shared(ground: &Ground, all: &[Sharing], want: &[usize], what: &str) {
+async fn shared(ground: &Ground, all: &[Stood], want: &[usize], what: &str) {
     let begin = Instant::now();
     loop {
         let mut led: Vec<Shard> = Vec::new();
         let mut sizes = Vec::new();
         for one in all {
-            let shards = one.leads(ground.clock);
+            let shards = one.led(ground.clock);
             sizes.push(shards.len());
             led.extend(shards);
         }
@@ -447,16 +440,16 @@ async fn shared(ground: &Ground, all: &[Sharing], want: &[usize], what: &str) {
 async fn replicas_share_the_shards_fairly_whoever_comes_goes_or_dies() {
     let ground = Ground::new(Durations::parse("10s", "9s", "500ms").expect("durations")).await;
     let shards = Shards::new(4, NAME).expect("shards");
-    let mut all = vec![Sharing::begin(&ground, "a", &shards)];
+    let mut all = vec![ground.stand_for("a", ground.client(), &shards)];
     shared(&ground, &all, &[4], "one").await;
-    all.push(Sharing::begin(&ground, "b", &shards));
+    all.push(ground.stand_for("b", ground.client(), &shards));
     shared(&ground, &all, &[2, 2], "another came").await;
-    all.push(Sharing::begin(&ground, "c", &shards));
+    all.push(ground.stand_for("c", ground.client(), &shards));
     shared(&ground, &all, &[1, 1, 2], "a third came").await;
     let gone = all.remove(0);
-    gone.leave.cancel();
+    gone.release.cancel();
     shared(&ground, &all, &[2, 2], "one left").await;
-    gone.task.await.expect("it ends in good order");
+    gone.task.await.expect("no panic").expect("it ends in good order");
     assert_eq!(ground.leases.list(&ListParams::default()).await.expect("listed").items.len(), 4 + 2);
     all.remove(0).task.abort();
     shared(&ground, &all, &[4], "one died").await;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use saga_operator::api::condition::{COMPLETED, READY, RECONCILING, STALLED, SUCCEEDED};
 use saga_operator::api::names::header;
 use saga_operator::api::{Reason, SagaDefinition, SagaRun};
+use saga_operator::observe::metrics;
 use saga_operator::saga::{Definition, Occasion};
 use serde_json::Value;
 
@@ -86,6 +87,14 @@ fn no_reason_or_occasion_is_explained_that_does_not_exist() {
 fn every_condition_is_explained() {
     let names = [READY, SUCCEEDED, COMPLETED, RECONCILING, STALLED];
     assert_eq!(missing(names, &page("semantics.md")), Vec::<&str>::new(), "not in docs/semantics.md");
+}
+
+#[test]
+fn every_metric_is_explained() {
+    let page = page("high-availability.md");
+    for name in [metrics::LEADS, metrics::TERMS, metrics::DRIVEN, metrics::WATCH_SILENCE, metrics::ELECTOR_SILENCE] {
+        assert!(page.contains(&format!("| `{name}")), "{name}");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use common::proxy::{Proxy, Verdict};
 use common::shop::eventually;
 use ha::{Replicas, names, told};
 use saga_operator::cli::participants::FaultMode;
+use saga_operator::observe::metrics;
 
 /// The replica that a Lease names.
 fn named<'a>(replicas: &'a [(String, Operator)], holder: &str) -> &'a Operator {
@@ -110,24 +111,28 @@ async fn a_leader_that_is_cut_off_from_the_api_server_stops_by_itself() {
     world.close().await;
 }
 
+fn port() -> String {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    free.to_string()
+}
+
+async fn get(address: &str, path: &str) -> Result<String, String> {
+    let answer = http(address, &format!("GET {path} HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n")).await?;
+    if answer.starts_with("HTTP/1.1 200") { Ok(answer) } else { Err(answer) }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn followers_are_ready_and_write_nothing() {
+async fn followers_are_ready_and_write_nothing_and_each_shows_what_it_is() {
     let world = Replicas::open_patient().await;
-    let first = world.start("leads");
+    let (probes, [leads, follows]) = (port(), [port(), port()]);
+    let first = world.start_with("leads", None, &["--metrics-bind-address", &leads]);
     let leader = world.leader_after("").await;
     let wall = Proxy::start(&world.shop.access).await;
-    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
-    let address = format!("127.0.0.1:{port}");
-    let follower = world.start_with("follows", Some(&wall.url()), &["--health-probe-bind-address", &address]);
+    let more = ["--health-probe-bind-address", &probes, "--metrics-bind-address", &follows];
+    let follower = world.start_with("follows", Some(&wall.url()), &more);
     eventually("the follower is ready", async || {
-        let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n");
-        let ready = http(&address, &get("/readyz")).await?;
-        let alive = http(&address, &get("/livez")).await?;
-        if ready.starts_with("HTTP/1.1 200") && alive.starts_with("HTTP/1.1 200") {
-            Ok(())
-        } else {
-            Err(ready + &alive)
-        }
+        get(&probes, "/readyz").await?;
+        get(&probes, "/livez").await
     })
     .await;
     world.define().await;
@@ -137,6 +142,20 @@ async fn followers_are_ready_and_write_nothing() {
     let writes: Vec<_> = wall.seen().into_iter().filter(|seen| seen.method != "GET").collect();
     assert!(writes.is_empty(), "{writes:#?}");
     assert_eq!(world.holder().await, Some(leader));
+    for (address, status, terms) in [(&leads, 1, 1), (&follows, 0, 0)] {
+        let shown = get(address, "/metrics").await.expect("metrics");
+        let lines = [
+            format!("{}{{name=\"{}\"}} {status}\n", metrics::LEADS, world.name),
+            format!("{}_total {terms}\n", metrics::TERMS),
+            format!("{}_seconds ", metrics::ELECTOR_SILENCE),
+            format!("{}_seconds{{kind=\"sagaruns\"}} ", metrics::WATCH_SILENCE),
+            format!("{}_seconds{{kind=\"sagadefinitions\"}} ", metrics::WATCH_SILENCE),
+            format!("{} 0\n", metrics::DRIVEN),
+        ];
+        for line in lines {
+            assert!(shown.contains(&format!("\n{line}")), "{line}: {shown}");
+        }
+    }
     drop((first, follower));
     world.close().await;
 }
@@ -155,13 +174,23 @@ async fn http(address: &str, request: &str) -> Result<String, String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn durations_that_do_not_fit_together_are_refused_with_the_flag_that_is_wrong() {
+async fn flags_that_do_not_fit_together_are_refused_with_the_one_that_is_wrong() {
     let world = Replicas::open().await;
     let (access, namespace) = (&world.shop.access, &world.shop.namespace);
-    let wrong =
-        Operator::start_with(access, namespace, None, &["--leader-elect", "--leader-elect-renew-deadline", "30s"]);
-    assert_eq!(wrong.gone().await.code(), Some(2));
-    let log = wrong.log();
-    assert!(log.contains("--leader-elect-renew-deadline") && log.contains("30s"), "{log}");
+    for (flags, said) in [
+        (&["--leader-elect", "--leader-elect-renew-deadline", "30s"][..], ["--leader-elect-renew-deadline", "30s"]),
+        (&["--leader-elect", "--shards", "0"], ["--shards is 0", "give 1 to 64"]),
+        (&["--leader-elect", "--shards", "65"], ["--shards is 65", "give 1 to 64"]),
+        (&["--leader-elect=false", "--shards", "2"], ["--shards is 2", "--leader-elect is off"]),
+        (
+            &["--leader-elect", "--leader-elect-resource-name", "Not_A_Name"],
+            ["--leader-elect-resource-name", "Not_A_Name"],
+        ),
+    ] {
+        let wrong = Operator::start_with(access, namespace, None, flags);
+        assert_eq!(wrong.gone().await.code(), Some(2), "{flags:?}");
+        let log = wrong.log();
+        assert!(said.iter().all(|said| log.contains(said)), "{flags:?}: {log}");
+    }
     world.close().await;
 }

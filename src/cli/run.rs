@@ -1,6 +1,7 @@
 //! `run`: the controller.
 
 mod elect;
+mod elector;
 mod serve;
 
 use std::net::SocketAddr;
@@ -47,8 +48,12 @@ pub(super) struct Run {
     elect: elect::Elect,
 
     /// Where /livez and /readyz are served, as in `:8081`; nowhere unless given.
-    #[arg(long, env = "SAGA_HEALTH_PROBE_BIND_ADDRESS", value_name = "[HOST]:PORT", value_parser = probes)]
+    #[arg(long, env = "SAGA_HEALTH_PROBE_BIND_ADDRESS", value_name = "[HOST]:PORT", value_parser = listener)]
     health_probe_bind_address: Option<SocketAddr>,
+
+    /// Where /metrics is served, as in `:8080`; nowhere unless given.
+    #[arg(long, env = "SAGA_METRICS_BIND_ADDRESS", value_name = "[HOST]:PORT", value_parser = listener)]
+    metrics_bind_address: Option<SocketAddr>,
 
     /// How long calls on the wire may take when the process is asked to end.
     #[arg(long, env = "SAGA_SHUTDOWN_GRACE_SECONDS", value_name = "SECONDS", default_value_t = 25)]
@@ -68,14 +73,14 @@ impl Run {
                 return ExitCode::from(2);
             }
         };
-        let durations = match self.elect.durations() {
-            Ok(durations) => durations,
+        let terms = match self.elect.terms() {
+            Ok(terms) => terms,
             Err(error) => {
                 tracing::error!(%error, "the flags of leader election do not fit together");
                 return ExitCode::from(2);
             }
         };
-        match self.serve(config, durations).await {
+        match self.serve(config, terms).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 tracing::error!(%error, "the operator cannot go on");
@@ -90,7 +95,7 @@ impl Run {
 }
 
 /// An address to listen at; without a host, at all of this pod's.
-fn probes(text: &str) -> Result<SocketAddr, String> {
+fn listener(text: &str) -> Result<SocketAddr, String> {
     let whole = if text.starts_with(':') { format!("[::]{text}") } else { text.to_owned() };
     whole.parse().map_err(|_| {
         "must be an IP address and a port, as in `127.0.0.1:8081`, or `:8081` for all addresses".to_owned()

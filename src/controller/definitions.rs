@@ -52,7 +52,7 @@ pub use sweep::SWEEP_INTERVAL;
 
 use crate::api::{SagaDefinition, SagaRun};
 use crate::clock::Clock;
-use crate::election::Claim;
+use crate::election::{Office, Shard};
 use crate::journal::Class;
 use crate::journal::kubernetes::Clients;
 use collect::Surplus;
@@ -69,6 +69,8 @@ const CONCURRENCY: u16 = 4;
 const MAX_CHANGES: usize = 256;
 /// How often revisions that runs still use are looked at again.
 const COLLECT_INTERVAL: Duration = Duration::from_secs(10);
+/// What is not divided.
+const FIRST: Shard = Shard(0);
 /// Between two tries of what failed: doubled from the first to the last.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_secs(60);
@@ -103,26 +105,26 @@ struct Context {
     runs: Store<DeserializeGuard<SagaRun>>,
     compiled: Arc<Compiled>,
     failures: error::Failures,
-    /// What lets this process write.
-    claim: Claim,
+    /// Definitions belong to whoever leads the first shard.
+    office: Office,
     clock: Clock,
 }
 
 impl Context {
     fn leads(&self) -> bool {
-        self.claim.current(self.clock.now().monotonic).is_some()
+        self.office.leads(FIRST, self.clock.now().monotonic)
     }
 }
 
 impl DefinitionsController {
-    /// Watches nothing yet. `namespace`: only that one. `runs`: the cache of runs, for counting. Writes only under the
-    /// claim, whose time `clock` measures.
+    /// Watches nothing yet. `namespace`: only that one. `runs`: the cache of runs, for counting. Writes only while the first
+    /// shard is led, on a `clock` that is the elector's.
     pub fn new(
         clients: Clients,
         namespace: Option<String>,
         destinations: Destinations,
         runs: Store<DeserializeGuard<SagaRun>>,
-        (claim, clock): (Claim, Clock),
+        (office, clock): (Office, Clock),
     ) -> Self {
         let writer = Writer::new(());
         let context = Context {
@@ -133,7 +135,7 @@ impl DefinitionsController {
             runs,
             compiled: Arc::default(),
             failures: error::Failures::default(),
-            claim,
+            office,
             clock,
         };
         Self { context: Arc::new(context), writer, changes: broadcast::channel(MAX_CHANGES).0 }
@@ -170,10 +172,7 @@ impl DefinitionsController {
             .inspect(move |event| tell(&changes, &seen, event))
             .applied_objects();
         let orphans = orphans::collect_for_ever(context.clone());
-        let claim = context.claim.clone();
-        let won = futures::stream::once(async move {
-            claim.won().await;
-        });
+        let won = context.office.terms(FIRST);
         let controller = Controller::for_stream(watch, context.definitions.clone())
             .with_config(ControllerConfig::default().concurrency(CONCURRENCY))
             .reconcile_on(sweep::concerned(context.clone()))

@@ -11,6 +11,7 @@
 mod call;
 pub mod definitions;
 pub mod events;
+mod finished;
 pub mod retention;
 pub mod revision;
 pub mod runs;

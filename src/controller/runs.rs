@@ -1,9 +1,10 @@
 //! Watches runs, and wakes the engine for them: nothing else.
 //!
 //! # Flow
-//! Every change of a run goes to the [`Fleet`] as a reading, if this process leads; the others only remember it, and take up
-//! what they remember when they come to lead. In the fleet the run's own task decides what it means. A definition that
-//! changed wakes the runs that wait for it. Finished runs wait here for the end of their time to live.
+//! Every change of a run goes to the [`Fleets`] as a reading. They take it if this process leads the run's shard; else it is
+//! only remembered, and what is remembered of a shard is offered when this process comes to lead it. In the fleet the run's
+//! own task decides what it means. A definition that changed wakes the runs that wait for it. Finished runs wait here for the
+//! end of their time to live.
 //!
 //! # Guarantees
 //! One object that cannot be decoded stops nobody else: it is named in the log and left alone.
@@ -12,32 +13,33 @@
 //! The cache may be behind. What is read from it is only ever the occasion to decide; the journal's compare-and-swap is
 //! what makes a decision safe.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures::{FutureExt as _, StreamExt as _};
+use futures::StreamExt as _;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt as _, reflector, watcher};
 use kube::{Api, Client, ResourceExt as _};
-use tokio::sync::broadcast;
-use tokio_util::time::DelayQueue;
-use tokio_util::time::delay_queue::Key;
+use tokio::sync::{broadcast, mpsc};
 
 use super::definitions::Changed;
+use super::finished::Finished;
 use super::retention;
 use crate::api::SagaRun;
-use crate::engine::{Engine, Fleet, Ports};
+use crate::clock::Clock;
+use crate::election::{Office, Shard};
+use crate::engine::{Fleets, Ports};
 use crate::journal::Loaded;
 use crate::journal::kubernetes::{KubernetesJournal, loaded};
 
 /// A watch is renewed this often, so that one that died without a word is noticed.
 const WATCH_TIMEOUT_SECONDS: u32 = 55;
 
-type Guarded = DeserializeGuard<SagaRun>;
+pub(super) type Guarded = DeserializeGuard<SagaRun>;
 
 /// The runs of the watched namespaces, as last seen.
 pub type Runs = Store<Guarded>;
@@ -49,14 +51,20 @@ pub struct RunWatch<E> {
     /// Only this namespace.
     pub namespace: Option<String>,
     /// Who drives the runs.
-    pub fleet: Fleet<E>,
+    pub fleets: Fleets<E>,
+    /// Shards that this process comes to lead.
+    pub begun: mpsc::UnboundedReceiver<Shard>,
+    /// Which shards it leads, by this clock.
+    pub office: (Office, Clock),
+    /// What remembers the objects as they were stored.
+    pub journal: Arc<KubernetesJournal>,
     /// Definitions that changed.
     pub changes: broadcast::Receiver<Changed>,
     /// Set once the runs are listed.
     pub ready: Arc<AtomicBool>,
 }
 
-impl<E: Ports<Journal = KubernetesJournal>> RunWatch<E> {
+impl<E: Ports> RunWatch<E> {
     fn api<K>(&self) -> Api<K>
     where
         K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
@@ -77,11 +85,7 @@ impl<E: Ports<Journal = KubernetesJournal>> RunWatch<E> {
         let mut watch = std::pin::pin!(watch);
         let mut finished = Finished::default();
         let (mut listed, mut first) = (HashSet::new(), Vec::new());
-        let Engine { claim, clock, .. } = self.fleet.engine().engine();
-        let (claim, clock) = (claim.clone(), *clock);
-        let mut won = std::pin::pin!(claim.won().fuse());
         loop {
-            let leads = claim.current(clock.now().monotonic).is_some();
             tokio::select! {
                 Some(event) = watch.next() => match event {
                     Ok(Event::Init) => (listed, first) = Default::default(),
@@ -92,13 +96,13 @@ impl<E: Ports<Journal = KubernetesJournal>> RunWatch<E> {
                     // What went while nobody watched is told by no other event.
                     Ok(Event::InitDone) => {
                         let listed = std::mem::take(&mut listed);
-                        self.fleet.listed(|uid| listed.contains(uid));
-                        self.fleet.offer_all(std::mem::take(&mut first));
+                        self.fleets.listed(|uid| listed.contains(uid));
+                        self.fleets.offer_all(std::mem::take(&mut first));
                         self.ready.store(true, Ordering::Relaxed);
                     }
                     Ok(Event::Apply(run)) => {
                         let read = self.seen(&run, &mut finished);
-                        read.into_iter().for_each(|read| self.fleet.offer(read));
+                        read.into_iter().for_each(|read| self.fleets.offer(read));
                     }
                     Ok(Event::Delete(run)) => {
                         finished.forget(&ObjectRef::from_obj(&run));
@@ -111,22 +115,28 @@ impl<E: Ports<Journal = KubernetesJournal>> RunWatch<E> {
                     Err(broadcast::error::RecvError::Lagged(_)) => self.wake_waiting(&store, None),
                     Err(broadcast::error::RecvError::Closed) => return,
                 },
-                Some(run) = finished.next(), if leads => self.expire(&store, run, &mut finished),
+                Some(run) = finished.next() => self.expire(&store, run, &mut finished),
                 // What a follower saw is what it begins with as the leader.
-                _ = &mut won => self.take_up(&store),
+                Some(shard) = self.begun.recv() => {
+                    self.take_up(&store, shard);
+                    finished.look_again();
+                }
             }
         }
     }
 
-    fn journal(&self) -> &KubernetesJournal {
-        &self.fleet.engine().engine().journal
-    }
-
-    /// All runs that were seen so far: this process leads from now on.
-    fn take_up(&self, store: &Runs) {
+    /// All runs of a shard that were seen so far: this process leads it from now on.
+    fn take_up(&self, store: &Runs, shard: Shard) {
         let runs = store.state();
         let unsettled = runs.iter().filter_map(|run| run.0.as_ref().ok()).filter(|run| !is_settled(run));
-        self.fleet.offer_all(unsettled.filter_map(|run| loaded(run).ok()).collect());
+        let (office, _) = &self.office;
+        let of_shard = unsettled.filter(|run| run.uid().is_some_and(|uid| office.shard_of(&uid) == shard));
+        self.fleets.offer_all(of_shard.filter_map(|run| loaded(run).ok()).collect());
+    }
+
+    fn leads(&self, run: &SagaRun) -> bool {
+        let (office, clock) = &self.office;
+        run.uid().is_some_and(|uid| office.leads(office.shard_of(&uid), clock.now().monotonic))
     }
 
     /// A run as it is now; nothing, if it cannot be read.
@@ -142,7 +152,7 @@ impl<E: Ports<Journal = KubernetesJournal>> RunWatch<E> {
             );
             return None;
         };
-        self.journal().noticed(decoded);
+        self.journal.noticed(decoded);
         if let Some(left) = retention::due(decoded, jiff::Timestamp::now()) {
             finished.put(ObjectRef::from_obj(run), left);
         }
@@ -157,9 +167,9 @@ impl<E: Ports<Journal = KubernetesJournal>> RunWatch<E> {
 
     fn deleted(&self, run: &Guarded) {
         let Some(uid) = run.uid() else { return };
-        self.journal().gone(&uid);
+        self.journal.gone(&uid);
         let namespace = run.namespace().unwrap_or_default();
-        self.fleet.gone(&crate::saga::Identity { namespace, name: run.name_any(), uid });
+        self.fleets.gone(&crate::saga::Identity { namespace, name: run.name_any(), uid });
     }
 
     /// Wakes the runs that have no definition yet, or lost theirs.
@@ -177,7 +187,7 @@ impl<E: Ports<Journal = KubernetesJournal>> RunWatch<E> {
             if let Ok(read) = loaded(decoded)
                 && (read.stored.revision.is_none() || read.stored.revision_lost)
             {
-                self.fleet.offer(read);
+                self.fleets.offer(read);
             }
         }
     }
@@ -187,7 +197,8 @@ impl<E: Ports<Journal = KubernetesJournal>> RunWatch<E> {
         let Some(seen) = store.get(&run) else { return };
         let Ok(decoded) = &seen.0 else { return };
         match retention::due(decoded, jiff::Timestamp::now()) {
-            Some(Duration::ZERO) => {}
+            Some(Duration::ZERO) if self.leads(decoded) => {}
+            Some(Duration::ZERO) => return finished.leave_to_others(run),
             // The time to live was longer than the queue holds, or changed, or the wall clock went back.
             Some(left) => return finished.put(run, left),
             None => return,
@@ -207,59 +218,4 @@ fn is_settled(run: &SagaRun) -> bool {
     let finished = run.status.as_ref().filter(|status| retention::is_finished(status));
     let taken_in = finished.is_some_and(|status| status.observed_generation == run.metadata.generation);
     taken_in && run.finalizers().is_empty()
-}
-
-/// The queue takes no wait of years; who asks for one is looked at again in between.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Finished runs until the end of their time to live, each once, however often it is seen.
-#[derive(Default)]
-struct Finished {
-    queue: DelayQueue<ObjectRef<Guarded>>,
-    places: HashMap<ObjectRef<Guarded>, Key>,
-}
-
-impl Finished {
-    fn put(&mut self, run: ObjectRef<Guarded>, left: Duration) {
-        let left = left.min(LONGEST_WAIT);
-        match self.places.get(&run) {
-            Some(place) => self.queue.reset(place, left),
-            None => {
-                let place = self.queue.insert(run.clone(), left);
-                self.places.insert(run, place);
-            }
-        }
-    }
-
-    fn forget(&mut self, run: &ObjectRef<Guarded>) {
-        if let Some(place) = self.places.remove(run) {
-            self.queue.remove(&place);
-        }
-    }
-
-    /// The next whose time is over. Forgets nothing when it is not waited for to the end.
-    async fn next(&mut self) -> Option<ObjectRef<Guarded>> {
-        let run = self.queue.next().await?.into_inner();
-        self.places.remove(&run);
-        Some(run)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_finished_run_waits_once_however_often_it_is_seen_and_however_long_it_lives() {
-        let mut finished = Finished::default();
-        let run = ObjectRef::<Guarded>::new("a").within("shop");
-        for _ in 0..3 {
-            finished.put(run.clone(), Duration::from_secs(u64::from(u32::MAX)));
-        }
-        assert_eq!(finished.next().await, Some(run.clone()));
-        assert_eq!(finished.next().await, None);
-        finished.put(run.clone(), Duration::from_secs(1));
-        finished.forget(&run);
-        assert_eq!(finished.next().await, None);
-    }
 }

@@ -4,10 +4,6 @@
 //! A claim needs nobody to tell it that its time is up: it reads the clock. So it ends in time also when the task that
 //! renews it hangs or is gone.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
 use tokio::sync::watch;
 
 use super::leadership::Leadership;
@@ -21,7 +17,7 @@ pub struct Claim(Kind);
 #[derive(Clone, Debug)]
 enum Kind {
     Unelected,
-    Elected { standing: watch::Receiver<Standing>, pulse: Arc<AtomicU64>, clock: Clock },
+    Elected { standing: watch::Receiver<Standing>, clock: Clock },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +31,6 @@ enum Standing {
 #[derive(Debug)]
 pub(super) struct Herald {
     standing: watch::Sender<Standing>,
-    pulse: Arc<AtomicU64>,
-    clock: Clock,
 }
 
 impl Claim {
@@ -45,9 +39,8 @@ impl Claim {
         Self(Kind::Unelected)
     }
 
-    /// A claim that comes to nothing.
-    #[cfg(test)]
-    pub(crate) fn vain(clock: Clock) -> Self {
+    /// A claim that never comes to anything: for whoever is to be shown to do nothing without a leadership.
+    pub fn vain(clock: Clock) -> Self {
         Herald::new(clock).1
     }
 
@@ -62,21 +55,10 @@ impl Claim {
         }
     }
 
-    /// Resolves once this process leads. `None`: it never will under this claim.
-    pub async fn won(&self) -> Option<Leadership> {
-        let Kind::Elected { standing, .. } = &self.0 else { return Some(Leadership::unelected()) };
-        let mut standing = standing.clone();
-        let decided = standing.wait_for(|standing| *standing != Standing::Candidate).await;
-        match decided.as_deref() {
-            Ok(Standing::Leading(leadership)) => Some(*leadership),
-            Ok(Standing::Candidate | Standing::Over) | Err(_) => None,
-        }
-    }
-
     /// Resolves once the leadership that this claim stands for is over, lost or given up, or will never be. What it guards
     /// must stop then. Never, without election.
     pub async fn ended(&self) {
-        let Kind::Elected { standing, clock, .. } = &self.0 else { return std::future::pending().await };
+        let Kind::Elected { standing, clock } = &self.0 else { return std::future::pending().await };
         let mut standing = standing.clone();
         loop {
             let now = *standing.borrow_and_update();
@@ -101,29 +83,17 @@ impl Claim {
             }
         }
     }
-
-    /// How long ago the elector last did something: a candidate looks, and a leader renews, about once in a retry period.
-    /// For health checks; zero without election.
-    pub fn silent_for(&self, now: Monotonic) -> Duration {
-        match &self.0 {
-            Kind::Unelected => Duration::ZERO,
-            Kind::Elected { pulse, .. } => now.since(Monotonic(Duration::from_millis(pulse.load(Ordering::Relaxed)))),
-        }
-    }
 }
 
 impl Herald {
     /// A claim that has come to nothing yet.
     pub(super) fn new(clock: Clock) -> (Self, Claim) {
         let (sender, standing) = watch::channel(Standing::Candidate);
-        let pulse = Arc::new(AtomicU64::new(millis(clock.now().monotonic)));
-        let herald = Self { standing: sender, pulse: pulse.clone(), clock };
-        (herald, Claim(Kind::Elected { standing, pulse, clock }))
+        (Self { standing: sender }, Claim(Kind::Elected { standing, clock }))
     }
 
     /// Tells the claim what it stands for. `None` after a leadership: it is over.
     pub(super) fn proclaim(&self, leadership: Option<Leadership>) {
-        self.pulse.store(millis(self.clock.now().monotonic), Ordering::Relaxed);
         self.standing.send_if_modified(|standing| {
             let next = match (leadership, *standing) {
                 (_, Standing::Over) | (None, Standing::Leading(_)) => Standing::Over,
@@ -140,12 +110,10 @@ impl Herald {
     }
 }
 
-fn millis(at: Monotonic) -> u64 {
-    u64::try_from(at.0.as_millis()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn leading(clock: Clock, epoch: u64, seconds: u64) -> Leadership {
@@ -159,13 +127,11 @@ mod tests {
         assert_eq!(claim.current(clock.now().monotonic), None);
         let leadership = leading(clock, 1, 10);
         herald.proclaim(Some(leadership));
-        assert_eq!(claim.won().await, Some(leadership));
         assert_eq!(claim.current(clock.now().monotonic), Some(leadership));
         claim.ended().await;
         let now = clock.now().monotonic;
         assert_eq!(claim.current(now), None);
         assert!(!leadership.is_current(now));
-        assert!(claim.silent_for(now) >= Duration::from_secs(10));
     }
 
     #[tokio::test(start_paused = true)]
@@ -194,23 +160,21 @@ mod tests {
         claim.ended().await;
         herald.proclaim(Some(leading(clock, 2, 10)));
         assert_eq!(claim.current(clock.now().monotonic), None);
-        assert_eq!(claim.won().await, None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_candidacy_without_elector_never_comes_to_anything() {
-        let (herald, claim) = Herald::new(Clock::start());
+        let clock = Clock::start();
+        let (herald, claim) = Herald::new(clock);
         drop(herald);
-        assert_eq!(claim.won().await, None);
         claim.ended().await;
+        assert_eq!(claim.current(clock.now().monotonic), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn without_election_there_is_always_a_leadership() {
         let claim = Claim::unelected();
-        assert_eq!(claim.won().await, Some(Leadership::unelected()));
-        assert!(claim.current(Monotonic(Duration::MAX)).is_some());
+        assert_eq!(claim.current(Monotonic(Duration::MAX)), Some(Leadership::unelected()));
         assert!(tokio::time::timeout(Duration::from_secs(86_400), claim.ended()).await.is_err());
-        assert_eq!(claim.silent_for(Monotonic(Duration::MAX)), Duration::ZERO);
     }
 }

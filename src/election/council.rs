@@ -334,6 +334,11 @@ impl Council {
         if settled && !lent { Verdict::GiveUp } else { Verdict::Hold }
     }
 
+    /// The Lease of a shard as the last survey showed it, and since when it has stood so.
+    pub(super) fn seat(&self, shard: Shard) -> Option<(Option<LeaseObject>, Monotonic)> {
+        self.seats.get(&shard).cloned()
+    }
+
     /// Whether a shard has been free for a lease duration.
     fn is_left_lying(&self, shard: Shard, now: Monotonic) -> bool {
         let lease = self.durations.lease();

@@ -147,6 +147,13 @@ impl Machine {
         }
     }
 
+    /// The same for one who has looked at the Lease already: so it stood since then, seen by the own clock.
+    pub(super) fn informed(mut self, lease: Option<LeaseObject>, since: Monotonic) -> Self {
+        self.doubt = false;
+        self.sees(lease, since);
+        self
+    }
+
     /// The leadership, until it ends; whether it is current, it says itself.
     pub(super) fn leadership(&self) -> Option<Leadership> {
         match &self.role {

@@ -1,14 +1,16 @@
 //! One replica at work: its place in the council and its shards, against the API server.
 //!
 //! # Flow
-//! [`Member::run`] keeps the replica's lines busy side by side. What it leads is read from [`Shares`]: for each shard a claim,
-//! and whether it is to be kept or drained. Whoever works on a shard that is to be drained ends that work and says so.
+//! [`Member::run`] keeps the replica's lines busy side by side. What it leads is read from its [`Office`]. Whoever works on a
+//! shard that is to be drained ends that work and says so.
 //!
 //! # Guarantees
-//! Those of [`Candidate`](super::Candidate), for each shard. Nobody who is slow to read holds up a renewal.
+//! Those of the machine, for each shard. Each request is sent once and waited for at most twice the retry period, and never
+//! beyond the end of a leadership. Nobody who is slow to read holds up a renewal.
 //!
 //! # Assumptions
-//! Those of [`Candidate`](super::Candidate). A shard is said to be drained only after all work on it has ended.
+//! The client repeats nothing (`default_retry = false`) and is used for nothing else, so that no other traffic delays a
+//! renewal. A shard is said to be drained only after all work on it has ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,41 +19,21 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use kube::Client;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::claim::{Claim, Herald};
-use super::lease::Stance;
+use super::claim::Herald;
+use super::config::Durations;
+use super::identity::Identity;
 use super::news::{End, Loss};
+use super::office::{Office, Share, Wish};
 use super::replica::{Letter, Line, Replica, Reply, Turn};
 use super::roster::Roster;
 use super::shard::{Shard, Shards};
 use super::store::LeaseStore;
 use crate::api::names::ELECTION_LABEL;
+use crate::clock::Clock;
 use crate::saga::Monotonic;
-
-/// What to do with a shard that this replica leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
-    /// Go on.
-    Keep,
-    /// It is another's: begin nothing new, end what is under way, then say that it is drained.
-    Drain,
-}
-
-/// A shard that this replica leads.
-#[derive(Clone, Debug)]
-pub struct Share {
-    /// The claim of this term.
-    pub claim: Claim,
-    /// Which term of this process it is.
-    pub epoch: u64,
-    /// What to do.
-    pub wish: Wish,
-}
-
-/// All shards that this replica leads.
-pub type Shares = BTreeMap<Shard, Share>;
 
 /// Of which Leases the election consists.
 #[derive(Clone, Debug)]
@@ -64,6 +46,19 @@ pub struct Ground {
     pub labels: BTreeMap<String, String>,
 }
 
+/// Who stands, and how.
+#[derive(Clone, Debug)]
+pub struct Stance {
+    /// Fresh for this process.
+    pub identity: Identity,
+    /// How long a leadership lasts.
+    pub durations: Durations,
+    /// The clock that everybody uses who asks a claim.
+    pub clock: Clock,
+    /// Spreads the waits; drawn at the start of the process.
+    pub seed: u64,
+}
+
 /// A leadership was lost: the process must end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("failed to stay the leader of shard {shard}: {}", End::Lost(loss.clone()))]
@@ -74,7 +69,7 @@ pub struct Deposed {
     pub loss: Loss,
 }
 
-/// A replica that shares shards with others.
+/// A replica that shares shards with others, or stands for the only one.
 pub struct Member {
     replica: Replica,
     roster: Roster,
@@ -82,7 +77,7 @@ pub struct Member {
     stance: Stance,
     stores: BTreeMap<Shard, LeaseStore>,
     heralds: BTreeMap<Shard, (u64, Herald)>,
-    shares: watch::Sender<Shares>,
+    office: Office,
     busy: BTreeSet<Line>,
 }
 
@@ -91,23 +86,26 @@ type Call = BoxFuture<'static, (Line, Reply, Option<(Shard, LeaseStore)>)>;
 type Calls = FuturesUnordered<Call>;
 
 impl Member {
-    /// A replica that leads nothing yet, and where to read what it leads. No I/O.
-    pub fn new(client: Client, ground: Ground, stance: Stance) -> (Self, watch::Receiver<Shares>) {
+    /// A replica that leads nothing yet. No I/O.
+    pub fn new(client: Client, ground: Ground, stance: Stance) -> Self {
         let mut labels = ground.labels;
         labels.insert(ELECTION_LABEL.to_owned(), ground.shards.name().to_owned());
         let replica = Replica::new(stance.identity.clone(), stance.durations, ground.shards.clone(), stance.seed);
-        let (shares, receiver) = watch::channel(Shares::new());
-        let member = Self {
+        Self {
             replica,
             roster: Roster { client, namespace: ground.namespace, labels },
+            office: Office::vacant(ground.shards.clone(), stance.clock),
             shards: ground.shards,
             stance,
             stores: BTreeMap::new(),
             heralds: BTreeMap::new(),
-            shares,
             busy: BTreeSet::new(),
-        };
-        (member, receiver)
+        }
+    }
+
+    /// Where to read what it leads.
+    pub fn office(&self) -> Office {
+        self.office.clone()
     }
 
     /// Takes part until `leave` is cancelled and every shard that it led has come over `drained`.
@@ -119,6 +117,7 @@ impl Member {
         let mut calls = Calls::new();
         let mut leaving = false;
         loop {
+            self.office.beat();
             let wake = self.turn(&mut calls);
             self.tell();
             if let Some((shard, loss)) = self.replica.lost() {
@@ -188,7 +187,7 @@ impl Member {
 
     /// The claims first, then who reads them, then the people.
     fn tell(&mut self) {
-        let mut shares = self.shares.borrow().clone();
+        let mut shares = self.office.current();
         for shard in self.shards.all() {
             let leadership = self.replica.leadership(shard);
             let known = self.heralds.get(&shard).map(|(epoch, _)| *epoch);
@@ -211,14 +210,7 @@ impl Member {
                 share.wish = if drains { Wish::Drain } else { Wish::Keep };
             }
         }
-        self.shares.send_if_modified(|before| {
-            let told = |shares: &Shares| -> Vec<_> {
-                shares.iter().map(|(shard, share)| (*shard, share.epoch, share.wish)).collect()
-            };
-            let changed = told(before) != told(&shares);
-            *before = shares;
-            changed
-        });
+        self.office.set(shares);
         let identity = self.stance.identity.as_str();
         for (shard, news) in self.replica.take_news() {
             let lease = shard.map_or_else(|| self.shards.name().to_owned(), |shard| self.shards.lease_name(shard));

@@ -1,9 +1,10 @@
 //! Who may act: our own leader elector, over a Lease of the API server.
 //!
 //! # Flow
-//! A [`Candidate`] stands for a Lease. Its pure machine decides when to look, take, renew and give up; the shell around it
-//! does the requests. Where the runs are divided into [`Shards`], a [`Member`] shares them with the other replicas and
-//! stands for each of its own in the same way. Whoever is about to store or send asks the [`Claim`] for a [`Leadership`] that is current.
+//! The runs are divided into [`Shards`], one unless asked for more, each with a Lease. A [`Member`] shares them with the other
+//! replicas and stands for the Leases of its own. A pure machine for each Lease decides when to look, take, renew and give
+//! up; the shell around them does the requests. What is led stands in the [`Office`]. Whoever is about to store or send asks
+//! the [`Claim`] of a shard for a [`Leadership`] that is current.
 //!
 //! # Guarantees
 //! No two processes hold a current [`Leadership`] for one Lease at the same time, whatever wall clocks show and however
@@ -21,10 +22,10 @@ mod council;
 mod identity;
 mod jitter;
 mod leadership;
-mod lease;
 mod machine;
 mod member;
 mod news;
+mod office;
 mod record;
 mod replica;
 mod roster;
@@ -37,7 +38,7 @@ pub use claim::Claim;
 pub use config::{Durations, DurationsError, MAX_LEASE};
 pub use identity::Identity;
 pub use leadership::Leadership;
-pub use lease::{Candidate, Place, Stance};
-pub use member::{Deposed, Ground, Member, Share, Shares, Wish};
+pub use member::{Deposed, Ground, Member, Stance};
 pub use news::{End, Loss};
+pub use office::{Office, Share, Shares, Wish};
 pub use shard::{MAX_SHARDS, Shard, Shards, ShardsError};

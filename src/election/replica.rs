@@ -3,7 +3,7 @@
 //! # Flow
 //! Every [`Line`] has at most one request under way. After each answer and at each point in time that was asked for, every
 //! line is asked for its next. A shard in [`Replica::draining`] is another's from now on: whoever does its work ends it and
-//! says [`Replica::drained`].
+//! says [`Replica::drained`]. There is no way back within a term: who should have it after all stands for it again.
 //!
 //! # Guarantees
 //! Those of the machine, for each shard. When one is lost, the replica is over: a process that lost one leadership may
@@ -228,7 +228,7 @@ impl Replica {
                 None => Verdict::Want,
             };
             match verdict {
-                Verdict::Hold => drop(self.draining.remove(&shard)),
+                Verdict::Hold => {}
                 Verdict::GiveUp => drop(self.draining.insert(shard)),
                 Verdict::Want if !self.terms.contains_key(&shard) && self.shards.count() > 1 => self.stand(shard),
                 Verdict::Want => {}
@@ -245,6 +245,11 @@ impl Replica {
         self.begun += 1;
         let seed = self.seed ^ (self.begun << 32);
         let machine = Machine::new(self.identity.clone(), self.durations, self.begun, seed);
+        // What the council has watched counts: else the shards of the dead would wait two lease durations.
+        let machine = match self.council.as_ref().and_then(|council| council.seat(shard)) {
+            Some((lease, since)) => machine.informed(lease, since),
+            None => machine,
+        };
         self.terms.insert(shard, (self.begun, machine));
     }
 }

@@ -66,6 +66,11 @@ impl Shards {
         Ok(Self { count, name: name.to_owned() })
     }
 
+    /// All runs together, where nobody is elected.
+    pub(super) const fn undivided() -> Self {
+        Self { count: NonZeroU16::MIN, name: String::new() }
+    }
+
     /// What all names begin with.
     pub(super) fn name(&self) -> &str {
         &self.name

@@ -38,11 +38,6 @@ impl LeaseStore {
         Self { client, namespace, name, labels, last: None }
     }
 
-    /// `namespace/name`
-    pub(super) fn place(&self) -> String {
-        format!("{}/{}", self.namespace, self.name)
-    }
-
     /// Makes a request once and reads its answer.
     pub(super) async fn perform(&mut self, request: &Request, within: Duration) -> Answer {
         let made = match self.build(request) {

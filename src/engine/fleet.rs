@@ -1,4 +1,4 @@
-//! All runs of this process, each in a task of its own.
+//! The runs of one engine, each in a task of its own.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -10,7 +10,6 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use super::drive::{Inbox, drive};
-use super::urgency::urgency;
 use super::{Engine, Ports};
 use crate::journal::{Loaded, Version};
 use crate::saga::Identity;
@@ -24,15 +23,22 @@ type Inboxes = Arc<Mutex<BTreeMap<String, watch::Sender<Option<Loaded>>>>>;
 /// everything of everybody at once.
 const TAKEN_UP_AT_ONCE: usize = 64;
 
-/// All runs of this process. A process has one fleet: here it counts under which identity it takes a run up.
+/// The places of runs whose first decision is under way, given out in the order of asking.
+pub(super) type Places = Arc<Semaphore>;
+
+/// All of them.
+pub(super) fn places() -> Places {
+    Arc::new(Semaphore::new(TAKEN_UP_AT_ONCE))
+}
+
+/// Runs that one engine drives. An engine has one fleet: here it counts under which identity it takes a run up.
 pub struct Fleet<E> {
     engine: Arc<E>,
     inboxes: Inboxes,
     tasks: TaskTracker,
     /// Runs taken up so far, each with an empty memory.
     taken_up: Arc<AtomicU64>,
-    /// Given out in the order of asking.
-    places: Arc<Semaphore>,
+    places: Places,
 }
 
 impl<E> Clone for Fleet<E> {
@@ -45,7 +51,11 @@ impl<E> Clone for Fleet<E> {
 impl<E: Ports> Fleet<E> {
     /// Nobody drives anything yet.
     pub fn new(engine: Arc<E>) -> Self {
-        let places = Arc::new(Semaphore::new(TAKEN_UP_AT_ONCE));
+        Self::sharing(engine, places())
+    }
+
+    /// The same, with places that other fleets use, too.
+    pub(super) fn sharing(engine: Arc<E>, places: Places) -> Self {
         Self { engine, inboxes: Arc::default(), tasks: TaskTracker::new(), taken_up: Arc::default(), places }
     }
 
@@ -80,12 +90,6 @@ impl<E: Ports> Fleet<E> {
         }
     }
 
-    /// Takes up many runs, the most urgent first.
-    pub fn offer_all(&self, mut read: Vec<Loaded>) {
-        read.sort_by_cached_key(urgency);
-        read.into_iter().for_each(|read| self.offer(read));
-    }
-
     fn may_take_up(&self) -> bool {
         let Engine { claim, clock, drain, .. } = self.engine.engine();
         !drain.is_cancelled() && claim.current(clock.now().monotonic).is_some()
@@ -113,6 +117,13 @@ impl<E: Ports> Fleet<E> {
     /// Whether no task drives a run.
     pub fn is_empty(&self) -> bool {
         self.tasks.is_empty()
+    }
+
+    /// Takes up no more runs, and lets those that it drives go as soon as nothing of them is on the wire.
+    pub fn drain(&self) {
+        self.engine.engine().drain.cancel();
+        // Whoever asked before that has spawned its task once the lock is free.
+        drop(lock(&self.inboxes));
     }
 
     /// Waits until every task has ended. More can be offered meanwhile, by other clones.

@@ -12,6 +12,8 @@
 //! - Nothing is stored or sent by a process that does not lead: the [`Claim`] is asked each time, at the last moment. Once it
 //!   is over, runs are let go where they stand.
 //! - A run never waits for another: each has its task, and none holds a lock over an await.
+//! - Where runs are divided into shards, each term of each shard has an engine and a fleet of its own ([`Fleets`]): a run that
+//!   comes back is met by an empty memory under a new identity, as in a new process.
 //!
 //! # Assumptions
 //! The journal's writes are compare-and-swap, and its loads see every acknowledged write.
@@ -24,12 +26,14 @@ mod decide;
 mod definitions;
 mod drive;
 mod fleet;
+mod fleets;
 mod patience;
 mod urgency;
 mod witness;
 
 pub use definitions::Definitions;
 pub use fleet::Fleet;
+pub use fleets::{Fleets, Told};
 pub use witness::{LogWitness, Witness};
 
 use std::sync::Arc;
@@ -42,7 +46,7 @@ use crate::journal::Journal;
 use crate::participant::Participant;
 use crate::saga::Owner;
 
-/// The ports of one process, and who it is.
+/// The ports of one process, and who it is; where runs are divided into shards, for one term of one shard.
 pub struct Engine<J, P, D, W> {
     /// Where runs are stored.
     pub journal: J,
@@ -54,11 +58,11 @@ pub struct Engine<J, P, D, W> {
     pub witness: W,
     /// The clocks.
     pub clock: Clock,
-    /// This process.
+    /// This process; a new one in each term.
     pub owner: Owner,
     /// What lets this process act: shown with everything that is stored or sent.
     pub claim: Claim,
-    /// Cancelled when the process is about to end: nothing new is sent, and runs are given up once their calls are back.
+    /// Cancelled when the term is about to end: nothing new is sent, and runs are given up once their calls are back.
     pub drain: CancellationToken,
 }
 

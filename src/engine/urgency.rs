@@ -5,9 +5,15 @@ use jiff::{SignedDuration, Timestamp};
 use crate::journal::Loaded;
 use crate::saga::Mode;
 
+/// The same runs in the order in which they are taken up.
+pub(super) fn most_urgent_first(mut read: Vec<Loaded>) -> Vec<Loaded> {
+    read.sort_by_cached_key(urgency);
+    read
+}
+
 /// Smaller is more urgent.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Urgency {
+enum Urgency {
     /// Somebody's money or stock is held by what is being undone.
     Undoing(Timestamp),
     /// It has a deadline, the earlier the more urgent.
@@ -19,7 +25,7 @@ pub(super) enum Urgency {
 }
 
 /// How urgent a run is.
-pub(super) fn urgency(read: &Loaded) -> Urgency {
+fn urgency(read: &Loaded) -> Urgency {
     let started = read.stored.start_time.unwrap_or(Timestamp::MAX);
     let deadline = read.wishes.active_deadline.and_then(|limit| SignedDuration::try_from(limit).ok());
     let deadline = deadline.and_then(|limit| started.checked_add(limit).ok());

@@ -8,7 +8,7 @@
 //! While the API server is gone nothing can be watched, and replicas are restarted every few minutes; a fresh process takes
 //! up its runs as soon as the server is back.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -17,11 +17,10 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
-use tokio::net::TcpListener;
 
+use super::listen::listen;
 use super::pulse::Pulse;
-use crate::clock::Clock;
-use crate::election::Claim;
+use crate::election::Office;
 
 /// A watch is renewed within a minute; three that fail are no accident.
 pub const WATCH_BOUND: Duration = Duration::from_secs(180);
@@ -31,12 +30,10 @@ pub const WATCH_BOUND: Duration = Duration::from_secs(180);
 pub struct Health {
     /// The watches.
     pub pulses: Vec<Pulse>,
-    /// What the elector works for.
-    pub claim: Claim,
+    /// What the elector writes.
+    pub office: Office,
     /// How long an elector may be silent.
     pub elector_bound: Duration,
-    /// The clock of all of these.
-    pub clock: Clock,
     /// The caches are filled.
     pub ready: Arc<AtomicBool>,
 }
@@ -47,13 +44,7 @@ impl Health {
     /// # Errors
     /// When nobody can listen there.
     pub async fn serve(self, address: SocketAddr) -> std::io::Result<()> {
-        let listener = match TcpListener::bind(address).await {
-            // A machine without IPv6: "all addresses" are those of IPv4.
-            Err(_) if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) => {
-                TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await?
-            }
-            bound => bound?,
-        };
+        let listener = listen(address).await?;
         tracing::info!(address = %listener.local_addr()?, "serving /livez and /readyz");
         let routes = Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(self);
         axum::serve(listener, routes).await
@@ -62,7 +53,7 @@ impl Health {
     /// Everything that is silent for longer than it may be, in words.
     fn silent(&self) -> Vec<String> {
         let watches = self.pulses.iter().map(|pulse| (format!("watch of {}", pulse.kind()), pulse.age(), WATCH_BOUND));
-        let elector = self.claim.silent_for(self.clock.now().monotonic);
+        let elector = self.office.silent_for();
         let all = watches.chain([("leader elector".to_owned(), elector, self.elector_bound)]);
         all.filter(|(_, age, bound)| age > bound)
             .map(|(what, age, bound)| format!("{what}: silent for {} s, may be {} s", age.as_secs(), bound.as_secs()))
@@ -90,15 +81,15 @@ fn answer(wrong: Vec<String>) -> (StatusCode, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
 
     #[tokio::test(start_paused = true)]
     async fn a_process_is_alive_while_its_watches_are_answered_and_ready_once_it_has_listed() {
         let clock = Clock::start();
         let health = Health {
             pulses: vec![Pulse::new("sagaruns", clock)],
-            claim: Claim::unelected(),
+            office: Office::unelected(),
             elector_bound: Duration::from_secs(30),
-            clock,
             ready: Arc::default(),
         };
         assert_eq!(livez(State(health.clone())).await.0, StatusCode::OK);

@@ -79,6 +79,7 @@ pub(crate) fn samples() -> Vec<Sample> {
         plain("leaderElection.resourceName", json!("the-lease"), "--leader-elect-resource-name=the-lease"),
         plain("leaderElection.resourceNamespace", json!("leases"), "--leader-elect-resource-namespace=leases"),
         plain("leaderElection.retryPeriod", json!("500ms"), "--leader-elect-retry-period=500ms"),
+        plain("leaderElection.shards", json!(3), "--shards=3"),
         plain("log.filter", json!("debug"), "--log=debug"),
         plain("log.format", json!("text"), "--log-format=text"),
         plain("nameOverride", json!("part"), "\"saga-operator-part\""),

@@ -13,7 +13,7 @@ use saga_operator::api::run::{DefinitionRef, SagaRunSpec};
 use saga_operator::api::{Condition, SagaDefinition, SagaDefinitionSpec, SagaRun};
 use saga_operator::clock::Clock;
 use saga_operator::controller::definitions::{Changed, DefinitionsController, Destinations, KubernetesDefinitions};
-use saga_operator::election::Claim;
+use saga_operator::election::Office;
 use saga_operator::engine::Definitions;
 use saga_operator::journal::kubernetes::Clients;
 use saga_operator::saga::Unready;
@@ -112,7 +112,7 @@ impl Bench {
             namespace,
             Destinations::new(forbidden),
             runs,
-            (Claim::unelected(), Clock::start()),
+            (Office::unelected(), Clock::start()),
         );
         let (definitions, changes) = (controller.definitions(), controller.changes());
         let task = tokio::spawn(controller.run(shutdown.clone()));

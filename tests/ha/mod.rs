@@ -1,5 +1,7 @@
 //! Several operators of one shop, one of which leads.
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;

@@ -1,13 +1,11 @@
-//! The flags of leader election, named as those of kube-controller-manager, and the candidate that they make.
+//! The flags of leader election, named as those of kube-controller-manager, and the elector that they make.
 
 use std::collections::BTreeMap;
 
 use kube::{Client, Config};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::election::{Candidate, Claim, Durations, DurationsError, End, Identity, Place, Stance};
+use crate::election::{Durations, DurationsError, Ground, Identity, Member, Office, Shards, ShardsError, Stance};
 use crate::saga::Tenure;
 
 /// Which of several replicas drives the runs.
@@ -33,7 +31,7 @@ pub(super) struct Elect {
     #[arg(long, env = "SAGA_LEADER_ELECT_RETRY_PERIOD", value_name = "DURATION", default_value = "2s")]
     leader_elect_retry_period: String,
 
-    /// Name of the Lease.
+    /// Name of the Lease; with several shards what their names begin with (`saga-operator-0`).
     #[arg(long, env = "SAGA_LEADER_ELECT_RESOURCE_NAME", value_name = "NAME", default_value = "saga-operator")]
     leader_elect_resource_name: String,
 
@@ -41,100 +39,91 @@ pub(super) struct Elect {
     #[arg(long, env = "SAGA_LEADER_ELECT_RESOURCE_NAMESPACE", value_name = "NAMESPACE")]
     leader_elect_resource_namespace: Option<String>,
 
+    /// Into how many parts the runs are divided, 1 to 64, which the replicas share among them. The same for all replicas.
+    ///
+    /// With more than one, several replicas drive runs at the same time, each the runs of its own shards. Each shard costs one
+    /// write in each retry period. Changed only while no replica runs.
+    #[arg(long, env = "SAGA_SHARDS", value_name = "N", default_value_t = 1)]
+    shards: u16,
+
     /// Name of this replica's pod: what the Lease calls its holder, with a random suffix.
     #[arg(long, env = "POD_NAME", value_name = "NAME", hide = true)]
     pod_name: Option<String>,
 }
 
+/// The flags do not fit together.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ElectError {
+    #[error(transparent)]
+    Durations(#[from] DurationsError),
+    #[error(transparent)]
+    Shards(#[from] ShardsError),
+    #[error(
+        "--shards is {0} and --leader-elect is off: replicas share shards by election; switch it on, or leave --shards at 1"
+    )]
+    Undivided(u16),
+}
+
+/// The flags, read.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    durations: Durations,
+    shards: Shards,
+}
+
 /// How this process comes to act.
-pub(super) enum Election {
-    /// Nobody is elected.
-    Off,
-    /// It stands for a Lease.
-    On(Box<Candidate>),
+pub(super) struct Election {
+    /// What it leads.
+    pub(super) office: Office,
+    /// What it means for taking runs over.
+    pub(super) tenure: Tenure,
+    /// Who stands for it; nobody, if nobody is elected.
+    pub(super) member: Option<Member>,
+}
+
+impl Terms {
+    /// How long an elector may be silent.
+    pub(super) const fn silence(&self) -> std::time::Duration {
+        self.durations.lease()
+    }
 }
 
 impl Elect {
-    /// The durations, as given.
+    /// The flags, read.
     ///
     /// # Errors
     /// Which flag is wrong, and why.
-    pub(super) fn durations(&self) -> Result<Durations, DurationsError> {
+    pub(super) fn terms(&self) -> Result<Terms, ElectError> {
         let (lease, deadline) = (&self.leader_elect_lease_duration, &self.leader_elect_renew_deadline);
-        Durations::parse(lease, deadline, &self.leader_elect_retry_period)
+        let durations = Durations::parse(lease, deadline, &self.leader_elect_retry_period)?;
+        let shards = Shards::new(self.shards, &self.leader_elect_resource_name)?;
+        if shards.count() > 1 && !self.is_on() {
+            return Err(ElectError::Undivided(self.shards));
+        }
+        Ok(Terms { durations, shards })
     }
 
     fn is_on(&self) -> bool {
         self.leader_elect.unwrap_or_else(|| std::env::var_os("KUBERNETES_SERVICE_HOST").is_some())
     }
 
-    /// The candidate, with a client of its own: a renewal must not queue behind journal writes, nor be repeated.
-    pub(super) fn election(
-        &self,
-        config: &Config,
-        durations: Durations,
-        clock: Clock,
-    ) -> Result<Election, kube::Error> {
+    /// The elector, with a client of its own: a renewal must not queue behind journal writes, nor be repeated.
+    pub(super) fn election(&self, config: &Config, terms: Terms, clock: Clock) -> Result<Election, kube::Error> {
         if !self.is_on() {
             tracing::info!("leader election is off: replicas wait long before they take a run from another");
-            return Ok(Election::Off);
+            return Ok(Election { office: Office::unelected(), tenure: Tenure::Contended, member: None });
         }
         let mut own = config.clone();
         own.default_retry = false;
         let named = self.leader_elect_resource_namespace.clone();
         let namespace = named.unwrap_or_else(|| config.default_namespace.clone());
-        let place = Place { namespace, name: self.leader_elect_resource_name.clone(), labels: labels() };
+        let ground = Ground { namespace, shards: terms.shards, labels: labels() };
         let host = self.pod_name.clone().or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
         let random = uuid::Uuid::new_v4().as_u128();
         let seed = uuid::Uuid::new_v4().as_u64_pair().0;
-        let stance = Stance { identity: Identity::fresh(&host, random), durations, clock, seed };
-        Ok(Election::On(Box::new(Candidate::new(Client::try_from(own)?, place, stance))))
-    }
-}
-
-impl Election {
-    /// What everything that is stored or sent has to show.
-    pub(super) fn claim(&self) -> Claim {
-        match self {
-            Self::Off => Claim::unelected(),
-            Self::On(candidate) => candidate.claim(),
-        }
-    }
-
-    /// What it means for taking runs over.
-    pub(super) const fn tenure(&self) -> Tenure {
-        match self {
-            Self::Off => Tenure::Contended,
-            Self::On(_) => Tenure::Elected,
-        }
-    }
-}
-
-/// The candidate at work, if there is one.
-pub(super) struct Elector {
-    release: CancellationToken,
-    task: Option<JoinHandle<End>>,
-}
-
-impl Elector {
-    /// Lets the candidate stand.
-    pub(super) fn start(election: Election) -> Self {
-        let release = CancellationToken::new();
-        let task = match election {
-            Election::Off => None,
-            Election::On(candidate) => Some(tokio::spawn(candidate.run(release.clone()))),
-        };
-        Self { release, task }
-    }
-
-    /// Gives the Lease back: another process may act from now on. Nothing may be under way any more.
-    pub(super) async fn give_up(self) {
-        self.release.cancel();
-        if let Some(task) = self.task
-            && let Err(error) = task.await
-        {
-            tracing::error!(%error, "failed to give the Lease back; the others wait until it has run out");
-        }
+        let stance = Stance { identity: Identity::fresh(&host, random), durations: terms.durations, clock, seed };
+        let member = Member::new(Client::try_from(own)?, ground, stance);
+        Ok(Election { office: member.office(), tenure: Tenure::Elected, member: Some(member) })
     }
 }
 

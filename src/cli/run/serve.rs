@@ -10,28 +10,30 @@ use kube::runtime::reflector::store::Writer;
 use kube::runtime::wait::{Condition as _, conditions};
 use kube::{Api, Config, CustomResourceExt as _};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinHandle;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Run;
-use super::elect::Elector;
+use super::elect::{Election, Terms};
+use super::elector::Elector;
 use crate::api::{SagaDefinition, SagaRun};
 use crate::clock::Clock;
 use crate::controller::definitions::{DefinitionsController, Destinations, KubernetesDefinitions};
 use crate::controller::events::{self, EventQueue};
 use crate::controller::runs::RunWatch;
-use crate::election::{Claim, Durations};
-use crate::engine::{Engine, Fleet, LogWitness};
+use crate::election::{Claim, Shard};
+use crate::engine::{Engine, Fleets, LogWitness, Told};
 use crate::journal::kubernetes::{Clients, KubernetesJournal};
 use crate::observe::health::Health;
+use crate::observe::metrics::Metrics;
 use crate::observe::pulse::{Feel, Pulse};
 use crate::participant::{HttpError, HttpOptions, HttpParticipant, KubernetesCredentials, Policy};
-use crate::saga::{Holder, Owner};
+use crate::saga::{Holder, Owner, Tenure};
 
 /// How long the kinds may take to appear in the API server.
 const KINDS_PATIENCE: Duration = Duration::from_secs(60);
 
-type ClusterEngine = Engine<KubernetesJournal, HttpParticipant, KubernetesDefinitions, (LogWitness, EventQueue)>;
+type ClusterEngine = Engine<Arc<KubernetesJournal>, HttpParticipant, KubernetesDefinitions, (LogWitness, EventQueue)>;
 
 /// Why the controller cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -48,15 +50,15 @@ pub(super) enum RunError {
     Ended(&'static str),
     #[error("this process does not lead any more: it stops, so that whoever leads next is alone; see the log above")]
     Deposed,
-    #[error("failed to serve /livez and /readyz at {0}: {1}")]
-    Probes(SocketAddr, std::io::Error),
+    #[error("failed to listen at {0}: {1}; see --health-probe-bind-address and --metrics-bind-address")]
+    Listen(SocketAddr, std::io::Error),
     #[error("failed to listen for signals: {0}")]
     Signals(#[from] std::io::Error),
 }
 
 impl Run {
     /// Runs until SIGTERM or SIGINT.
-    pub(super) async fn serve(self, config: Config, durations: Durations) -> Result<(), RunError> {
+    pub(super) async fn serve(self, config: Config, terms: Terms) -> Result<(), RunError> {
         if self.insecure_allow_loopback {
             tracing::warn!(
                 "--insecure-allow-loopback: any saga can call services of this machine; for development only"
@@ -66,8 +68,8 @@ impl Run {
         let mut signals = Signals::listen()?;
         let addresses = api_server_addresses(&config).await;
         let clock = Clock::start();
-        let election = self.elect.election(&config, durations, clock)?;
-        let claim = election.claim();
+        let elector_bound = terms.silence();
+        let Election { office, tenure, member } = self.elect.election(&config, terms, clock)?;
         let pulses = ["sagaruns", "sagadefinitions"].map(|kind| Pulse::new(kind, clock)).to_vec();
         let clients = Clients::felt(config, &Feel(pulses.clone()))?;
         for (kind, crd) in [("SagaDefinition", SagaDefinition::crd_name()), ("SagaRun", SagaRun::crd_name())] {
@@ -91,21 +93,33 @@ impl Run {
             namespace.clone(),
             destinations,
             runs.as_reader(),
-            (claim.clone(), clock),
+            (office.clone(), clock),
         );
         let (queue, publisher) = events::queue();
-        let owner = Owner { id: Holder::process(uuid::Uuid::new_v4().as_u128()), tenure: election.tenure() };
-        let parts =
-            Parts { policy, definitions: definitions.definitions(), events: queue, owner, claim: claim.clone() };
-        let engine = Arc::new(self.engine(&clients, clock, parts)?);
-        let fleet = Fleet::new(engine.clone());
+        let shared = Shared {
+            journal: Arc::new(KubernetesJournal::new(clients.clone(), clock)),
+            participant: self.participant(&clients, clock, policy)?,
+            definitions: definitions.definitions(),
+            events: queue,
+            clock,
+            tenure,
+        };
+        let journal = shared.journal.clone();
+        let fleets = Fleets::new(office.clone(), move |shard, claim| Arc::new(shared.engine(shard, claim)));
         let ready = Arc::new(AtomicBool::new(false));
-        let health =
-            Health { pulses, claim: claim.clone(), elector_bound: durations.lease(), clock, ready: ready.clone() };
+        let metrics = {
+            let fleets = fleets.clone();
+            Metrics { pulses: pulses.clone(), office: office.clone(), clock, driven: Arc::new(move || fleets.len()) }
+        };
+        let health = Health { pulses, office: office.clone(), elector_bound, ready: ready.clone() };
+        let (begun, begins) = mpsc::unbounded_channel();
         let watch = RunWatch {
             client: clients.read.clone(),
             namespace,
-            fleet: fleet.clone(),
+            fleets: fleets.clone(),
+            begun: begins,
+            office: (office, clock),
+            journal,
             changes: definitions.changes(),
             ready,
         };
@@ -113,85 +127,97 @@ impl Run {
         tokio::spawn(publisher.run(clients.write.clone()));
         let (mut definitions, mut watch) =
             (tokio::spawn(definitions.run(shutdown.clone())), tokio::spawn(watch.run(runs)));
-        let elector = Elector::start(election);
-        let probes = probes(self.health_probe_bind_address, health);
-        tracing::info!(holder = engine.owner.id.as_str(), version = env!("CARGO_PKG_VERSION"), "the operator is up");
+        let (mut elector, drained) = Elector::start(member);
+        let mut deposed = {
+            let (fleets, told) = (fleets.clone(), Told { begun, drained });
+            tokio::spawn(async move { fleets.follow(told).await })
+        };
+        let probes = serve(self.health_probe_bind_address, |address| health.serve(address));
+        let metrics = serve(self.metrics_bind_address, |address| metrics.serve(address));
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), "the operator is up");
 
         // A part that ended would leave a process that looks well and does nothing.
         tokio::select! {
             () = signals.any() => {}
-            () = claim.ended() => return Err(RunError::Deposed),
+            _ = &mut deposed => return Err(RunError::Deposed),
+            error = elector.ended() => return Err(error),
             error = probes => return Err(error),
+            error = metrics => return Err(error),
             _ = &mut definitions => return Err(RunError::Ended("definitions")),
             _ = &mut watch => return Err(RunError::Ended("runs")),
         }
         tracing::info!("asked to end: nothing new is sent; calls on the wire are awaited");
         watch.abort();
         shutdown.cancel();
-        engine.drain.cancel();
-        let settled = tokio::select! {
-            settled = self.settle(&fleet, definitions) => settled,
-            () = claim.ended() => return Err(RunError::Deposed),
+        fleets.drain();
+        let settled = async {
+            drop(definitions.await);
+            elector.leave(&fleets).await
         };
-        match settled {
-            Settled::All => elector.give_up().await,
-            // Who comes next waits until the Lease has run out, and with it the last of these calls' sender.
-            Settled::ButFor(runs) => tracing::warn!(
-                runs,
-                "calls are still on the wire: the Lease is not given back; whoever takes their runs over repeats them"
-            ),
-        }
-        Ok(())
-    }
-
-    /// Waits for what is under way.
-    async fn settle(&self, fleet: &Fleet<ClusterEngine>, definitions: JoinHandle<()>) -> Settled {
         let grace = Duration::from_secs(self.shutdown_grace_seconds.into());
-        let idle = tokio::time::timeout(grace, fleet.idle()).await;
-        drop(definitions.await);
-        if idle.is_ok() { Settled::All } else { Settled::ButFor(fleet.len()) }
+        tokio::select! {
+            settled = tokio::time::timeout(grace, settled) => settled.unwrap_or_else(|_| {
+                // Who comes next waits until the Lease has run out, and with it the sender of these calls.
+                tracing::warn!(
+                    runs = fleets.len(),
+                    "calls are still on the wire: their Lease is not given back; whoever takes their runs over repeats them"
+                );
+                Ok(())
+            }),
+            _ = deposed => Err(RunError::Deposed),
+        }
     }
 
-    fn engine(&self, clients: &Clients, clock: Clock, parts: Parts) -> Result<ClusterEngine, HttpError> {
-        let Parts { policy, definitions, events, owner, claim } = parts;
+    fn participant(
+        &self,
+        clients: &Clients,
+        clock: Clock,
+        policy: Arc<Policy>,
+    ) -> Result<Arc<HttpParticipant>, HttpError> {
         let credentials = Arc::new(KubernetesCredentials::new(clients.read.clone()));
         let calls_per_origin = usize::try_from(self.calls_per_participant).unwrap_or(usize::MAX);
         let options = HttpOptions { calls_per_origin, ca_file: self.ca_file.clone() };
-        Ok(Engine {
-            journal: KubernetesJournal::new(clients.clone(), clock),
-            participant: Arc::new(HttpParticipant::new(policy, credentials, clock, options)?),
-            definitions,
-            witness: (LogWitness, events),
-            clock,
-            owner,
-            claim,
-            drain: CancellationToken::new(),
-        })
+        Ok(Arc::new(HttpParticipant::new(policy, credentials, clock, options)?))
     }
 }
 
-/// Whether everything that was under way came to its end.
-enum Settled {
-    All,
-    /// But for so many runs.
-    ButFor(usize),
-}
-
-/// What the engine is made of, beside what it makes itself.
-struct Parts {
-    policy: Arc<Policy>,
+/// What the engines of all terms share.
+struct Shared {
+    journal: Arc<KubernetesJournal>,
+    participant: Arc<HttpParticipant>,
     definitions: KubernetesDefinitions,
     events: EventQueue,
-    owner: Owner,
-    claim: Claim,
+    clock: Clock,
+    tenure: Tenure,
 }
 
-/// Serves the probes, if somebody wants them; comes back only with an error.
-async fn probes(address: Option<SocketAddr>, health: Health) -> RunError {
+impl Shared {
+    /// The engine of one term.
+    fn engine(&self, shard: Shard, claim: Claim) -> ClusterEngine {
+        let id = Holder::process(uuid::Uuid::new_v4().as_u128());
+        tracing::info!(%shard, holder = id.as_str(), "drives the runs of this shard");
+        Engine {
+            journal: self.journal.clone(),
+            participant: self.participant.clone(),
+            definitions: self.definitions.clone(),
+            witness: (LogWitness, self.events.clone()),
+            clock: self.clock,
+            owner: Owner { id, tenure: self.tenure },
+            claim,
+            drain: CancellationToken::new(),
+        }
+    }
+}
+
+/// Serves something, if somebody wants it; comes back only with an error.
+async fn serve<S: Future<Output = std::io::Result<()>>>(
+    address: Option<SocketAddr>,
+    serve: impl FnOnce(SocketAddr) -> S,
+) -> RunError {
     let Some(address) = address else { return std::future::pending().await };
-    match health.serve(address).await {
-        Ok(()) => RunError::Ended("probes"),
-        Err(error) => RunError::Probes(address, error),
+    match serve(address).await {
+        Ok(()) => RunError::Ended("a listener"),
+        Err(error) => RunError::Listen(address, error),
     }
 }
 

@@ -32,9 +32,6 @@ pub(super) async fn collect_for_ever(context: Arc<Context>) {
         // The watch is gone, and the process with it.
         return std::future::pending().await;
     }
-    if context.claim.won().await.is_none() {
-        return std::future::pending().await;
-    }
     let mut interval = tokio::time::interval(INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -51,9 +51,16 @@ impl Tree {
     /// Cargo, at work there.
     pub(super) fn cargo(&self, command: &str) -> Command {
         let mut cargo = stream::cargo();
-        cargo.arg(command).current_dir(&self.0);
-        cargo.env("CARGO_TARGET_DIR", self.products()).env("CARGO_TERM_COLOR", "never");
+        cargo.arg(command).current_dir(&self.0).env("CARGO_TERM_COLOR", "never");
+        self.equip(&mut cargo);
         cargo
+    }
+
+    /// What every command that compiles there needs: the same for all, or each would compile everything anew. Nobody debugs
+    /// there, and debug information is much of what a compiler writes.
+    pub(super) fn equip(&self, command: &mut Command) {
+        command.env("CARGO_TARGET_DIR", self.products());
+        command.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_TEST_DEBUG", "0");
     }
 }
 
