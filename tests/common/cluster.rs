@@ -1,5 +1,7 @@
 //! A real API server for tests: the one that `cargo xtask test` starts and names in `SAGA_TEST_KUBECONFIG`.
 
+use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
@@ -11,8 +13,18 @@ use kube::runtime::wait::{await_condition, conditions};
 use kube::{Client, Config, ResourceExt};
 use tokio::sync::OnceCell;
 
+static OWN: OnceLock<String> = OnceLock::new();
+
+/// From now on this is the cluster under test, for the whole process.
+pub(crate) fn use_kubeconfig(path: &Path) {
+    OWN.set(path.display().to_string()).expect("one cluster a process");
+}
+
 /// The kubeconfig of the cluster under test. Absence fails the test: one that did not run must not look like one that passed.
 pub(crate) fn kubeconfig_path() -> String {
+    if let Some(own) = OWN.get() {
+        return own.clone();
+    }
     std::env::var("SAGA_TEST_KUBECONFIG").expect("this test needs a real API server: run `cargo xtask test`")
 }
 

@@ -112,6 +112,17 @@ impl Operator {
 
     /// The same with more arguments.
     pub(crate) fn start_with(access: &Access, namespace: &str, proxy: Option<&str>, more: &[&str]) -> Self {
+        Self::start_in(access, namespace, proxy, more, &[])
+    }
+
+    /// The same with variables of the environment.
+    pub(crate) fn start_in(
+        access: &Access,
+        namespace: &str,
+        proxy: Option<&str>,
+        more: &[&str],
+        variables: &[(String, String)],
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let kubeconfig = directory.path().join("kubeconfig");
         std::fs::write(&kubeconfig, access.kubeconfig(proxy)).expect("written");
@@ -126,6 +137,7 @@ impl Operator {
             }
         }
         command.env("KUBECONFIG", &kubeconfig).env("NO_COLOR", "1").kill_on_drop(true);
+        command.envs(variables.iter().cloned());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = command.spawn().expect("the operator starts");
         Self { process: Victim(Arc::new(Mutex::new(child))), directory }
@@ -166,11 +178,16 @@ impl Operator {
         }
     }
 
+    /// How it ended, if it has.
+    pub(crate) fn ended(&self) -> Option<ExitStatus> {
+        self.process.0.lock().expect("not poisoned").try_wait().expect("a child")
+    }
+
     /// Waits until it is gone.
     pub(crate) async fn gone(&self) -> ExitStatus {
         let deadline = tokio::time::Instant::now() + GONE_WITHIN;
         loop {
-            if let Some(status) = self.process.0.lock().expect("not poisoned").try_wait().expect("a child") {
+            if let Some(status) = self.ended() {
                 return status;
             }
             assert!(tokio::time::Instant::now() < deadline, "the operator does not end");

@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::operator::Access;
-use super::watched::{Filter, filtered};
+use super::watched::{Fate, Filter, Sieve, filtered};
 
 type Upstream = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 type Answer = Response<UnsyncBoxBody<Bytes, hyper::Error>>;
@@ -137,7 +137,7 @@ struct Shared {
     token: Option<String>,
     upstream: Upstream,
     hook: Mutex<Option<Hook>>,
-    filter: Mutex<Option<Filter>>,
+    sieve: Mutex<Option<Sieve>>,
     seen: Mutex<Vec<Seen>>,
     gate: Notify,
 }
@@ -161,8 +161,8 @@ impl Proxy {
         let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         let connector = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
         let upstream = Client::builder(TokioExecutor::new()).build(connector.build());
-        let (hook, filter, seen, gate) = Default::default();
-        let shared = Arc::new(Shared { server, token, upstream, hook, filter, seen, gate });
+        let (hook, sieve, seen, gate) = Default::default();
+        let shared = Arc::new(Shared { server, token, upstream, hook, sieve, seen, gate });
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let server = tokio::spawn(serve(listener, shared.clone()));
@@ -186,7 +186,12 @@ impl Proxy {
 
     /// From now on watches that begin are read line by line, and each event asks this filter. One filter a proxy.
     pub(crate) fn filter(&self, filter: Filter) {
-        *self.shared.filter.lock().expect("not poisoned") = Some(filter);
+        *self.shared.sieve.lock().expect("not poisoned") = Some(Sieve::Looks(filter));
+    }
+
+    /// The same for a filter that does not look at events.
+    pub(crate) fn filter_blindly(&self, filter: impl Fn() -> Fate + Send + Sync + 'static) {
+        *self.shared.sieve.lock().expect("not poisoned") = Some(Sieve::Blind(Arc::new(filter)));
     }
 
     /// Lets a request or an answer go on that was held.
@@ -276,9 +281,9 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
     let status = parts.status.as_u16();
     if seen.query.contains("watch=true") {
         shared.note(&seen, status);
-        let filter = shared.filter.lock().expect("not poisoned").clone();
-        let body = match filter {
-            Some(filter) => filtered(seen, body, filter),
+        let sieve = shared.sieve.lock().expect("not poisoned").clone();
+        let body = match sieve {
+            Some(sieve) => filtered(seen, body, sieve),
             None => body.boxed_unsync(),
         };
         return Ok(Response::from_parts(parts, body));

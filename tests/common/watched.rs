@@ -29,17 +29,25 @@ pub(crate) enum Fate {
 /// Asked for every event of every watch.
 pub(crate) type Filter = Arc<dyn Fn(&Seen, &Value) -> Fate + Send + Sync>;
 
+/// Who decides what becomes of events.
+#[derive(Clone)]
+pub(super) enum Sieve {
+    Looks(Filter),
+    /// Without a look at them: reading every event of many watches costs a slow build more than all else.
+    Blind(Arc<dyn Fn() -> Fate + Send + Sync>),
+}
+
 struct Lines {
     watch: Seen,
     body: BodyStream<Incoming>,
-    filter: Filter,
+    sieve: Sieve,
     unread: Vec<u8>,
     over: bool,
 }
 
 /// A watch as the filter lets it through.
-pub(super) fn filtered(watch: Seen, body: Incoming, filter: Filter) -> UnsyncBoxBody<Bytes, hyper::Error> {
-    let lines = Lines { watch, body: BodyStream::new(body), filter, unread: Vec::new(), over: false };
+pub(super) fn filtered(watch: Seen, body: Incoming, sieve: Sieve) -> UnsyncBoxBody<Bytes, hyper::Error> {
+    let lines = Lines { watch, body: BodyStream::new(body), sieve, unread: Vec::new(), over: false };
     let frames = futures::stream::unfold(lines, |mut lines| async move {
         let frame = lines.next().await?;
         Some((frame, lines))
@@ -76,8 +84,10 @@ impl Lines {
     }
 
     fn judge(&self, line: &[u8]) -> Fate {
-        let event: Value = serde_json::from_slice(line).unwrap_or_default();
-        (self.filter)(&self.watch, &event)
+        match &self.sieve {
+            Sieve::Looks(filter) => filter(&self.watch, &serde_json::from_slice(line).unwrap_or_default()),
+            Sieve::Blind(filter) => filter(),
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod bench;
 mod bug;
+mod ha;
 mod mutants;
 mod piece;
 mod seeded;
@@ -42,6 +43,12 @@ pub(crate) struct Command {
     /// The first of them
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     first_seed: u64,
+    /// Kills of the operator in storms
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..))]
+    kills: u64,
+    /// Sagas that run in them
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
+    sagas: u64,
     /// Seeded bugs whose names contain this
     #[arg(long, value_name = "TEXT")]
     bug: Option<String>,
@@ -51,7 +58,7 @@ pub(crate) struct Command {
     /// Forget what earlier runs found
     #[arg(long)]
     fresh: bool,
-    /// Crash points in the cluster of KUBECONFIG (also with SAGA_TEST_CLUSTER=kubeconfig)
+    /// Crash points and storms in the cluster of KUBECONFIG (also with SAGA_TEST_CLUSTER=kubeconfig)
     #[arg(long)]
     kubeconfig: bool,
 }
@@ -68,6 +75,8 @@ enum Section {
     Mutants,
     /// `kill -9` at every point of a run, on a real API server
     Crash,
+    /// Replicas that are killed, stopped and cut off while sagas run, on a real API server
+    Ha,
 }
 
 /// What a section needs to know.
@@ -97,6 +106,7 @@ pub(crate) fn run(command: &Command) -> crate::Outcome {
             Section::Seeded => seeded::run(&context, &mut table),
             Section::Mutants => mutants::run(&context, &mut table),
             Section::Crash => suite::crash(&context, &mut table),
+            Section::Ha => ha::run(&context, &mut table),
         };
         if let Err(error) = done {
             println!("error: {}", crate::chain(error.as_ref()));

@@ -17,27 +17,29 @@ const LIVES: &str = "every_promise_is_kept_whatever_goes_wrong";
 
 /// A figure that a test prints: a number, and the text right before or after it.
 #[derive(Debug, Clone, Copy)]
-struct Figure {
-    name: &'static str,
-    mark: Mark,
+pub(super) struct Figure {
+    pub(super) name: &'static str,
+    pub(super) mark: Mark,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Mark {
+pub(super) enum Mark {
     Before(&'static str),
     After(&'static str),
 }
 
 /// What to run.
-struct Job<'a> {
-    section: &'static str,
+pub(super) struct Job<'a> {
+    pub(super) section: &'static str,
     /// Of the piece.
-    name: String,
-    target: &'static str,
+    pub(super) name: String,
+    pub(super) target: &'static str,
     /// This test alone.
-    test: &'a str,
-    variables: Vec<(&'static str, String)>,
-    figures: &'a [Figure],
+    pub(super) test: &'a str,
+    pub(super) variables: Vec<(&'static str, String)>,
+    pub(super) figures: &'a [Figure],
+    /// Lines that begin like this are kept as they are.
+    pub(super) kept: &'a [&'static str],
 }
 
 /// A section did not say what it is asked for.
@@ -74,6 +76,7 @@ pub(super) fn model(context: &Context<'_>, table: &mut Table) -> Done {
         test,
         variables: vec![("SAGA_MODEL_STATES", context.command.states.to_string())],
         figures: &STATES,
+        kept: &[],
     });
     let done = all(context, table, jobs.collect(), &Variables::default())?;
     tell(table, &STATES, &done, tests.len())
@@ -93,6 +96,7 @@ pub(super) fn simulation(context: &Context<'_>, table: &mut Table) -> Done {
             test: LIVES,
             variables: vec![("SAGA_FIRST_SEED", first.to_string()), ("SAGA_SEEDS", count.to_string())],
             figures: &LIVED,
+            kept: &[],
         });
         first += count;
     }
@@ -116,15 +120,25 @@ pub(super) fn crash(context: &Context<'_>, table: &mut Table) -> Done {
             test,
             variables: vec![("SAGA_PROVE", "1".to_owned())],
             figures: &POINTS,
+            kept: &[],
         })
         .collect();
+    let done = all_in_cluster(context, table, jobs)?;
+    tell(table, &POINTS, &done, tests.len())
+}
+
+/// The same as [`all`], in a cluster that is there only if something has to be run.
+pub(super) fn all_in_cluster(
+    context: &Context<'_>,
+    table: &mut Table,
+    jobs: Vec<Job<'_>>,
+) -> Result<(Piece, usize), Box<dyn std::error::Error>> {
     let mut borrowed = None;
     if jobs.iter().any(|job| !matches!(known(context, job), Ok(Some(_)))) {
         borrowed = Some(Borrowed::take(context.command.kubeconfig, Durability::NoFsync)?);
     }
     let variables = borrowed.as_ref().map(|cluster| cluster.variables.clone()).unwrap_or_default();
-    let done = all(context, table, jobs, &variables)?;
-    tell(table, &POINTS, &done, tests.len())
+    all(context, table, jobs, &variables)
 }
 
 /// Runs what was not run yet. Gives what was found, and how many pieces that is.
@@ -182,6 +196,9 @@ fn run(
                 *piece.figures.entry(figure.name.to_owned()).or_default() += number;
             }
         }
+        if job.kept.iter().any(|begin| line.starts_with(begin)) {
+            piece.names.push(line.to_owned());
+        }
     })?;
     if !ended.status.success() || !passed {
         return Ok(None);
@@ -190,7 +207,7 @@ fn run(
     Ok(Some(piece))
 }
 
-fn tell(table: &mut Table, figures: &'static [Figure], (sum, done): &(Piece, usize), count: usize) -> Done {
+pub(super) fn tell(table: &mut Table, figures: &'static [Figure], (sum, done): &(Piece, usize), count: usize) -> Done {
     for figure in figures {
         let number = sum.figure(figure.name);
         let part = if *done < count { format!(" ({done} of {count} pieces)") } else { String::new() };
@@ -206,7 +223,7 @@ fn tell(table: &mut Table, figures: &'static [Figure], (sum, done): &(Piece, usi
 }
 
 /// The tests of a target.
-fn list(target: &'static str) -> Result<Vec<String>, Box<dyn std::error::Error>> {
+pub(super) fn list(target: &'static str) -> Result<Vec<String>, Box<dyn std::error::Error>> {
     let mut tests = Vec::new();
     let mut cargo = cargo(target);
     let ended = stream::lines(cargo.args(["--", "--list"]), |line| match line.strip_suffix(": test") {
