@@ -111,19 +111,23 @@ async fn while_a_replica_is_killed_every_second_sagas_go_on() {
     all_ended_well(world, &tally).await;
 }
 
-/// Where Debian's package `faketime` puts the library that makes clocks wrong.
-fn faketime() -> String {
+/// Where Debian's package `faketime` puts the library that makes clocks wrong, if it is installed. A proof needs it.
+fn faketime() -> Option<String> {
     let places = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib"];
     let files = places.map(|place| format!("{place}/faketime/libfaketimeMT.so.1"));
-    let found = files.iter().find(|file| std::fs::exists(file).unwrap_or_default());
-    found.expect("this test needs libfaketime: apt-get install faketime").clone()
+    let found = files.into_iter().find(|file| std::fs::exists(file).unwrap_or_default());
+    assert!(found.is_some() || !proving(), "a proof needs libfaketime: apt-get install faketime");
+    found
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_whose_clock_is_an_hour_off_and_half_as_fast_again_does_no_harm() {
+    let Some(library) = faketime() else {
+        return say("wrong clock: not tried, because libfaketime is not installed");
+    };
     let rounds = if proving() { 20 } else { 3 };
     let (mut world, tally) = world(STANDARD).await;
-    let wrong = [("LD_PRELOAD", faketime()), ("FAKETIME", "+3600s x1.5".to_owned())];
+    let wrong = [("LD_PRELOAD", library), ("FAKETIME", "+3600s x1.5".to_owned())];
     world.replicas[1].variables = wrong.map(|(name, value)| (name.to_owned(), value)).to_vec();
     world.replicas[1].kill();
     let mut led = 0;

@@ -143,6 +143,10 @@ impl Operator {
         Self { process: Victim(Arc::new(Mutex::new(child))), directory }
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.0.lock().expect("not poisoned").id().expect("it runs")
+    }
+
     pub(crate) fn victim(&self) -> Victim {
         self.process.clone()
     }

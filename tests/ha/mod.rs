@@ -35,6 +35,11 @@ impl Replicas {
         Self::open_with(["12s", "10s", "500ms"]).await
     }
 
+    /// With the times that operators have by default.
+    pub(crate) async fn open_as_by_default() -> Self {
+        Self::open_with(["15s", "10s", "2s"]).await
+    }
+
     async fn open_with(times: [&'static str; 3]) -> Self {
         let shop = Shop::open("ha").await;
         let leases = Api::namespaced(shop.client.clone(), NAMESPACE);

@@ -52,7 +52,7 @@ impl Lost {
 pub(crate) async fn exchange(client: &Client, request: Request<Vec<u8>>, limit: Duration) -> Result<Answer, Lost> {
     match tokio::time::timeout(limit, whole(client, request)).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(Lost::Unanswered(format!("no answer from the API server within {} s", limit.as_secs()))),
+        Err(_) => Err(Lost::Unanswered(format!("no answer from the API server within {:.1} s", limit.as_secs_f64()))),
     }
 }
 
