@@ -9,6 +9,7 @@ mod definitions;
 mod docs;
 mod fixtures;
 mod golden;
+mod handover;
 mod host;
 mod model;
 mod modes;
