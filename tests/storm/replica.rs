@@ -34,8 +34,10 @@ pub(crate) struct Life {
     /// When it stood still.
     pub(crate) stopped: Vec<(Instant, Option<Instant>)>,
     pub(crate) end: End,
-    /// It got a SIGTERM, whatever came after it.
+    /// It got a SIGTERM, whatever came before or after it.
     pub(crate) was_asked: bool,
+    /// It was killed, or was about to be.
+    was_killed: bool,
     pub(crate) status: Option<ExitStatus>,
     /// It could not reach the API server for a while.
     pub(crate) was_cut: bool,
@@ -95,6 +97,7 @@ impl Replica {
             stopped: Vec::new(),
             end: End::Own,
             was_asked: false,
+            was_killed: false,
             status: None,
             was_cut,
         });
@@ -116,7 +119,10 @@ impl Replica {
 
     /// The operator is about to be ended like this.
     pub(crate) fn will_end(&mut self, end: End) {
-        self.life().end = end;
+        let life = self.life();
+        life.end = end;
+        life.was_asked |= end == End::Asked;
+        life.was_killed |= end == End::Killed;
     }
 
     /// It cannot reach the API server for a while.
@@ -137,7 +143,6 @@ impl Replica {
     /// SIGTERM.
     pub(crate) async fn terminate(&mut self) {
         self.will_end(End::Asked);
-        self.life().was_asked = true;
         if let Some(operator) = &self.operator {
             operator.terminate().await;
         }
@@ -208,7 +213,7 @@ impl Life {
     /// A process that is killed is killed; one that is asked ends well; every process may lose its leadership on a busy
     /// machine; one that is cut off may not even start.
     fn may_end_so(&self, status: ExitStatus, log: &str) -> bool {
-        let killed = self.end == End::Killed && status.code().is_none();
+        let killed = self.was_killed && status.code().is_none();
         // One that has only just begun does not listen yet.
         let unheard = status.signal() == Some(SIGTERM);
         let asked = self.was_asked && (status.success() || unheard);

@@ -288,12 +288,14 @@ fn arguments(make: Make, lease: &str) -> Vec<String> {
     std::iter::once("--leader-elect".to_owned()).chain(flags).collect()
 }
 
-/// The same saga with calls of two seconds, so that what is in doubt is soon settled.
+/// The same saga with calls of a few seconds, so that what is in doubt is soon settled, and not so few that a busy machine does
+/// nothing but repeat them.
 fn hasty(mut spec: Value) -> Value {
     for step in spec["steps"].as_array_mut().into_iter().flatten() {
         for call in ["action", "compensation", "confirm"] {
-            if let Some(http) = step.get_mut(call).and_then(|call| call.get_mut("http")) {
-                http["timeoutSeconds"] = json!(2);
+            if let Some(call) = step.get_mut(call) {
+                call["http"]["timeoutSeconds"] = json!(4);
+                call["retryPolicy"]["maxBackoffMilliseconds"] = json!(3000);
             }
         }
     }
