@@ -37,8 +37,11 @@ pub(crate) const FORGERIES: [Forgery; 7] = [
     ("an end that is another", "L1", |case| case.order.story.end = "Compensated"),
 ];
 
+/// How evidence is forged.
+type Forge = fn(&mut Case);
+
 /// What looks wrong and is not: what it is, how many late calls are counted, and how it is done.
-pub(crate) const INNOCENT: [(&str, usize, fn(&mut Case)); 2] = [
+pub(crate) const INNOCENT: [(&str, usize, Forge); 2] = [
     ("a late call of a process that stood still", 1, |case| {
         stood_still(case);
         replaced_before_it_sent(case, 3);
