@@ -3,6 +3,7 @@
 mod common;
 mod ha;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use common::operator::Operator;
@@ -62,6 +63,23 @@ async fn a_leader_that_is_asked_to_end_gives_its_lease_back_once_nothing_is_unde
     world.all_ended_well(&runs).await;
     drop(replicas);
     world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_leader_that_is_asked_to_end_gives_its_lease_back() {
+    for shards in ["1", "3"] {
+        let world = Replicas::open().await;
+        let operator = world.start_with("alone", None, &["--shards", shards]);
+        eventually("it leads every shard", async || {
+            let held = world.held().await;
+            if held.len().to_string() == shards { Ok(()) } else { Err(format!("{held:?}")) }
+        })
+        .await;
+        let ended = operator.stop().await;
+        assert!(ended.success(), "{ended}");
+        assert_eq!(world.held().await, BTreeMap::new());
+        world.close().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

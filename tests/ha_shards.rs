@@ -3,15 +3,11 @@
 mod common;
 mod ha;
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use common::operator::Operator;
 use common::shop::eventually;
 use ha::{Replicas, names, told};
-use kube::ResourceExt as _;
-use kube::api::ListParams;
-use saga_operator::api::names::ELECTION_LABEL;
 use saga_operator::cli::participants::FaultMode;
 
 const SHARDS: usize = 4;
@@ -20,23 +16,11 @@ fn replica(world: &Replicas, pod: &str) -> (String, Operator) {
     (pod.to_owned(), world.start_with(pod, None, &["--shards", &SHARDS.to_string()]))
 }
 
-/// Who holds which of the shards' Leases.
-async fn holders(world: &Replicas) -> BTreeMap<String, String> {
-    let labelled = ListParams::default().labels(&format!("{ELECTION_LABEL}={}", world.name));
-    let leases = world.leases.list(&labelled).await.expect("Leases").items;
-    let shard = |name: &str| name.rsplit('-').next().is_some_and(|last| last.len() == 1);
-    let held = leases.into_iter().filter(|lease| shard(&lease.name_any())).filter_map(|lease| {
-        let holder = lease.spec.as_ref()?.holder_identity.clone().filter(|holder| !holder.is_empty())?;
-        Some((lease.name_any(), holder))
-    });
-    held.collect()
-}
-
 /// Waits until exactly these replicas lead all shards, in fair shares.
 async fn shared_by(world: &Replicas, replicas: &[(String, Operator)], what: &str) {
     let begin = Instant::now();
     eventually(what, async || {
-        let holders = holders(world).await;
+        let holders = world.held().await;
         let mut shares: Vec<usize> = replicas
             .iter()
             .map(|(pod, _)| holders.values().filter(|holder| holder.starts_with(&format!("{pod}-"))).count())

@@ -8,7 +8,7 @@
 //! # Guarantees
 //! Two terms of one shard never share a fleet: what the first one remembered of a run may be long out of date in the second.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::StreamExt as _;
@@ -16,10 +16,10 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 
+use super::Ports;
 use super::fleet::{Fleet, Places, places};
 use super::urgency::most_urgent_first;
-use super::{Engine, Ports};
-use crate::election::{Claim, Office, Shard, Wish};
+use crate::election::{Claim, Office, Shard, Share, Wish};
 use crate::journal::Loaded;
 use crate::saga::Identity;
 
@@ -112,25 +112,35 @@ impl<E: Ports> Fleets<E> {
     /// process must end, somebody else may lead it.
     pub async fn follow(&self, told: Told) -> Shard {
         let mut shares = self.office.shares();
-        let mut watched: FuturesUnordered<BoxFuture<'static, Option<Shard>>> = FuturesUnordered::new();
+        let mut watched: FuturesUnordered<BoxFuture<'static, (Shard, u64, End)>> = FuturesUnordered::new();
+        // Terms on which nothing is under way any more. That may be so before anybody asks for it.
+        let mut settled = BTreeSet::new();
         loop {
             let now = shares.borrow_and_update().clone();
             self.lock().retain(|shard, term| now.get(shard).is_some_and(|share| share.epoch == term.epoch));
-            for (shard, share) in now {
+            for (shard, Share { claim, epoch, wish }) in now {
                 if !self.lock().contains_key(&shard) {
-                    let fleet = Fleet::sharing((self.make)(shard, share.claim.clone()), self.places.clone());
-                    watched.push(Box::pin(watch(shard, share.claim, fleet.clone(), told.drained.clone())));
-                    self.lock().insert(shard, Term { epoch: share.epoch, fleet });
+                    let fleet = Fleet::sharing((self.make)(shard, claim.clone()), self.places.clone());
+                    let end = watch(claim, fleet.clone());
+                    watched.push(Box::pin(async move { (shard, epoch, end.await) }));
+                    self.lock().insert(shard, Term { epoch, fleet });
                     // Nobody listens only when the process is about to end.
                     let _ = told.begun.send(shard);
                 }
-                if share.wish == Wish::Drain {
+                if wish == Wish::Drain {
                     self.lock().get(&shard).iter().for_each(|term| term.fleet.drain());
+                    if settled.remove(&(shard, epoch))
+                        && let Some(drained) = &told.drained
+                    {
+                        // Nobody listens only when the elector has ended, and with it the term.
+                        let _ = drained.send(shard).await;
+                    }
                 }
             }
             tokio::select! {
-                Some(ended) = watched.next() => if let Some(shard) = ended {
-                    return shard;
+                Some((shard, epoch, end)) = watched.next() => match end {
+                    End::Settled => drop(settled.insert((shard, epoch))),
+                    End::Lost => return shard,
                 },
                 changed = shares.changed() => if changed.is_err() {
                     return std::future::pending().await;
@@ -144,27 +154,23 @@ impl<E: Ports> Fleets<E> {
     }
 }
 
-/// Waits for the end of a term: in good order, or not.
-async fn watch<E: Ports>(
-    shard: Shard,
-    claim: Claim,
-    fleet: Fleet<E>,
-    drained: Option<mpsc::Sender<Shard>>,
-) -> Option<Shard> {
-    let Engine { drain, .. } = fleet.engine().engine();
-    let drain = drain.clone();
+/// How the work of a term ends.
+enum End {
+    /// Nothing is under way any more.
+    Settled,
+    /// The claim ended before.
+    Lost,
+}
+
+async fn watch<E: Ports>(claim: Claim, fleet: Fleet<E>) -> End {
+    let drain = fleet.engine().engine().drain.clone();
     let settled = async {
         drain.cancelled().await;
         fleet.idle().await;
     };
     tokio::select! {
         biased;
-        () = settled => {}
-        () = claim.ended() => return Some(shard),
+        () = settled => End::Settled,
+        () = claim.ended() => End::Lost,
     }
-    if let Some(drained) = drained {
-        // Nobody listens only when the elector has ended, and with it the term.
-        let _ = drained.send(shard).await;
-    }
-    None
 }

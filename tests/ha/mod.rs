@@ -2,10 +2,13 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::api::{Api, DeleteParams};
+use kube::ResourceExt as _;
+use kube::api::{Api, DeleteParams, ListParams};
+use saga_operator::api::names::ELECTION_LABEL;
 
 use crate::common::ledger::account;
 use crate::common::operator::Operator;
@@ -73,6 +76,17 @@ impl Replicas {
         lease.spec.and_then(|spec| spec.holder_identity)
     }
 
+    /// Who holds which Leases of shards.
+    pub(crate) async fn held(&self) -> BTreeMap<String, String> {
+        let labelled = ListParams::default().labels(&format!("{ELECTION_LABEL}={}", self.name));
+        let leases = self.leases.list(&labelled).await.expect("Leases").items;
+        let held = leases.into_iter().filter(|lease| !lease.name_any().contains("-replica-")).filter_map(|lease| {
+            let holder = lease.spec.as_ref()?.holder_identity.clone().filter(|holder| !holder.is_empty())?;
+            Some((lease.name_any(), holder))
+        });
+        held.collect()
+    }
+
     /// Waits until somebody leads who is not `other`.
     pub(crate) async fn leader_after(&self, other: &str) -> String {
         eventually("somebody else leads", async || match self.holder().await {
@@ -105,7 +119,8 @@ impl Replicas {
     }
 
     pub(crate) async fn close(self) {
-        self.leases.delete(&self.name, &DeleteParams::default()).await.ok();
+        let labelled = ListParams::default().labels(&format!("{ELECTION_LABEL}={}", self.name));
+        self.leases.delete_collection(&DeleteParams::default(), &labelled).await.ok();
         self.shop.close().await;
     }
 }
