@@ -38,10 +38,10 @@ struct Stood {
 }
 
 impl Stood {
-    fn begin(member: Member, identity: String) -> Self {
+    fn begin(client: Client, member: Member, identity: String) -> Self {
         let (office, release) = (member.office(), CancellationToken::new());
         let (drained, receiver) = mpsc::channel(64);
-        let run = member.run(receiver, release.clone());
+        let run = member.run(client, receiver, release.clone());
         let mut seen = office.shares();
         let task = tokio::spawn(async move {
             let drain = async move {
@@ -142,7 +142,7 @@ impl Ground {
         let place = Place { namespace: self.namespace.clone(), shards: shards.clone(), labels };
         let stance = self.stance(pod);
         let identity = stance.identity.to_string();
-        Stood::begin(Member::new(client, place, stance), identity)
+        Stood::begin(client, Member::new(place, stance), identity)
     }
 
     /// A Lease as an installation brings it: nobody led before, so nobody has to be waited for.

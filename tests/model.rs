@@ -57,9 +57,11 @@ fn in_every_state_within_reach_the_promises_hold_and_weaker_participants_break_w
     assert!(states >= wanted || !only.is_empty(), "{states} states, where {wanted} were wanted");
 }
 
-/// Explores scenarios on all processors, the first ones first. What one does not need the others may use.
-fn side_by_side(scenarios: Vec<Scenario>, wanted: usize) -> Vec<Found> {
-    let count = scenarios.len();
+/// Explores scenarios on all processors, the first ones first. What one does not need the others may use; the last one waits
+/// until it is known what that is.
+fn side_by_side(mut scenarios: Vec<Scenario>, wanted: usize) -> Vec<Found> {
+    let Some(last) = scenarios.pop() else { return Vec::new() };
+    let count = scenarios.len() + 1;
     let work = Mutex::new((scenarios.into_iter().enumerate(), wanted));
     let found = Mutex::new(Vec::new());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -72,8 +74,7 @@ fn side_by_side(scenarios: Vec<Scenario>, wanted: usize) -> Vec<Found> {
                     let share = queue.1.div_ceil(count - index);
                     queue.1 -= share;
                     drop(queue);
-                    let result = explore(scenario, share);
-                    println!("{}", result.line());
+                    let result = told(explore(scenario, share));
                     // What was not there to be visited.
                     work.lock().unwrap().1 += share.saturating_sub(result.states);
                     found.lock().unwrap().push(result);
@@ -81,5 +82,12 @@ fn side_by_side(scenarios: Vec<Scenario>, wanted: usize) -> Vec<Found> {
             });
         }
     });
-    found.into_inner().unwrap()
+    let mut found = found.into_inner().unwrap();
+    found.push(told(explore(last, work.into_inner().unwrap().1)));
+    found
+}
+
+fn told(found: Found) -> Found {
+    println!("{}", found.line());
+    found
 }

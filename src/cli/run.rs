@@ -2,7 +2,9 @@
 
 mod elect;
 mod elector;
+mod parts;
 mod serve;
+mod surroundings;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;

@@ -72,8 +72,7 @@ pub struct Deposed {
 /// A replica that shares shards with others, or stands for the only one.
 pub struct Member {
     replica: Replica,
-    roster: Roster,
-    shards: Shards,
+    ground: Ground,
     stance: Stance,
     stores: BTreeMap<Shard, LeaseStore>,
     heralds: BTreeMap<Shard, (u64, Herald)>,
@@ -87,15 +86,12 @@ type Calls = FuturesUnordered<Call>;
 
 impl Member {
     /// A replica that leads nothing yet. No I/O.
-    pub fn new(client: Client, ground: Ground, stance: Stance) -> Self {
-        let mut labels = ground.labels;
-        labels.insert(ELECTION_LABEL.to_owned(), ground.shards.name().to_owned());
+    pub fn new(ground: Ground, stance: Stance) -> Self {
         let replica = Replica::new(stance.identity.clone(), stance.durations, ground.shards.clone(), stance.seed);
         Self {
             replica,
-            roster: Roster { client, namespace: ground.namespace, labels },
             office: Office::vacant(ground.shards.clone(), stance.clock),
-            shards: ground.shards,
+            ground,
             stance,
             stores: BTreeMap::new(),
             heralds: BTreeMap::new(),
@@ -112,13 +108,19 @@ impl Member {
     ///
     /// # Errors
     /// When a leadership was lost. Dropping this is as good as being killed: the others wait a lease duration.
-    pub async fn run(mut self, mut drained: mpsc::Receiver<Shard>, leave: CancellationToken) -> Result<(), Deposed> {
+    pub async fn run(
+        mut self,
+        client: Client,
+        mut drained: mpsc::Receiver<Shard>,
+        leave: CancellationToken,
+    ) -> Result<(), Deposed> {
         let clock = self.stance.clock;
+        let roster = self.roster(client);
         let mut calls = Calls::new();
         let mut leaving = false;
         loop {
             self.office.beat();
-            let wake = self.turn(&mut calls);
+            let wake = self.turn(&roster, &mut calls);
             self.tell();
             if let Some((shard, loss)) = self.replica.lost() {
                 return Err(Deposed { shard: *shard, loss: loss.clone() });
@@ -142,8 +144,14 @@ impl Member {
         }
     }
 
+    fn roster(&self, client: Client) -> Roster {
+        let Ground { namespace, shards, labels } = self.ground.clone();
+        let own = (ELECTION_LABEL.to_owned(), shards.name().to_owned());
+        Roster { client, namespace, labels: labels.into_iter().chain([own]).collect() }
+    }
+
     /// Gives every line that is free its next request. Returns when to look again.
-    fn turn(&mut self, calls: &mut Calls) -> Monotonic {
+    fn turn(&mut self, roster: &Roster, calls: &mut Calls) -> Monotonic {
         let clock = self.stance.clock;
         // Only a bound: with every line busy an answer comes first.
         let mut wake = clock.now().monotonic.after(self.stance.durations.lease());
@@ -155,7 +163,7 @@ impl Member {
                 Turn::Send(letter, answer_by) => {
                     self.busy.insert(line);
                     let within = answer_by.since(clock.now().monotonic);
-                    calls.push(self.call(line, letter, within));
+                    calls.push(self.call(roster.clone(), line, letter, within));
                 }
                 Turn::Wait(until) => wake = wake.min(until),
                 Turn::Done => {}
@@ -164,8 +172,7 @@ impl Member {
         wake
     }
 
-    fn call(&mut self, line: Line, letter: Letter, within: Duration) -> Call {
-        let roster = self.roster.clone();
+    fn call(&mut self, roster: Roster, line: Line, letter: Letter, within: Duration) -> Call {
         match (line, letter) {
             (Line::Term(shard, _), Letter::Lease(name, request)) => {
                 let store = self.stores.remove(&shard);
@@ -188,7 +195,7 @@ impl Member {
     /// The claims first, then who reads them, then the people.
     fn tell(&mut self) {
         let mut shares = self.office.current();
-        for shard in self.shards.all() {
+        for shard in self.ground.shards.all() {
             let leadership = self.replica.leadership(shard);
             let known = self.heralds.get(&shard).map(|(epoch, _)| *epoch);
             if let Some(epoch) = known.filter(|epoch| leadership.is_none_or(|now| now.epoch() != *epoch)) {
@@ -213,7 +220,8 @@ impl Member {
         self.office.set(shares);
         let identity = self.stance.identity.as_str();
         for (shard, news) in self.replica.take_news() {
-            let lease = shard.map_or_else(|| self.shards.name().to_owned(), |shard| self.shards.lease_name(shard));
+            let lease = shard
+                .map_or_else(|| self.ground.shards.name().to_owned(), |shard| self.ground.shards.lease_name(shard));
             news.log(&lease, identity);
         }
         self.replica.take_ended();

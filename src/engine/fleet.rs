@@ -143,6 +143,8 @@ async fn look_after<E: Ports>(fleet: Fleet<E>, uid: String, receiver: Inbox) {
         let place = fleet.places.clone().acquire_owned().await.ok();
         let next = match tokio::spawn(drive(fleet.engine.clone(), time, place, receiver)).await {
             Ok((receiver, known)) => news(&fleet.inboxes, &uid, receiver, known.as_ref()),
+            // Nobody else ends a task than a process that ends.
+            Err(error) if error.is_cancelled() => return,
             Err(error) => {
                 tracing::error!(uid, %error, "the task of a run failed; the run is taken up again in a while");
                 tokio::time::sleep(AFTER_PANIC).await;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kube::{Client, Config};
+use kube::Config;
 
 use crate::clock::Clock;
 use crate::election::{Durations, DurationsError, Ground, Identity, Member, Office, Shards, ShardsError, Stance};
@@ -77,8 +77,8 @@ pub(super) struct Election {
     pub(super) office: Office,
     /// What it means for taking runs over.
     pub(super) tenure: Tenure,
-    /// Who stands for it; nobody, if nobody is elected.
-    pub(super) member: Option<Member>,
+    /// Who stands for it, and how to reach the API server for that; nobody, if nobody is elected.
+    pub(super) member: Option<(Member, Config)>,
 }
 
 impl Terms {
@@ -108,10 +108,10 @@ impl Elect {
     }
 
     /// The elector, with a client of its own: a renewal must not queue behind journal writes, nor be repeated.
-    pub(super) fn election(&self, config: &Config, terms: Terms, clock: Clock) -> Result<Election, kube::Error> {
+    pub(super) fn election(&self, config: &Config, terms: Terms, clock: Clock) -> Election {
         if !self.is_on() {
             tracing::info!("leader election is off: replicas wait long before they take a run from another");
-            return Ok(Election { office: Office::unelected(), tenure: Tenure::Contended, member: None });
+            return Election { office: Office::unelected(), tenure: Tenure::Contended, member: None };
         }
         let mut own = config.clone();
         own.default_retry = false;
@@ -122,8 +122,8 @@ impl Elect {
         let random = uuid::Uuid::new_v4().as_u128();
         let seed = uuid::Uuid::new_v4().as_u64_pair().0;
         let stance = Stance { identity: Identity::fresh(&host, random), durations: terms.durations, clock, seed };
-        let member = Member::new(Client::try_from(own)?, ground, stance);
-        Ok(Election { office: member.office(), tenure: Tenure::Elected, member: Some(member) })
+        let member = Member::new(ground, stance);
+        Election { office: member.office(), tenure: Tenure::Elected, member: Some((member, own)) }
     }
 }
 
