@@ -26,6 +26,7 @@ mod error;
 mod hold;
 mod object;
 mod orphans;
+mod single_flight;
 mod source;
 mod status;
 mod store;
@@ -59,6 +60,7 @@ use collect::Surplus;
 use compiled::Compiled;
 use hold::Hold;
 use kube::core::DeserializeGuard;
+use source::Pinned;
 use usage::Usage;
 
 /// A watch is renewed this often, so that one that died without a word is noticed.
@@ -147,6 +149,7 @@ impl DefinitionsController {
             clients: self.context.clients.clone(),
             seen: self.context.definitions.clone(),
             compiled: self.context.compiled.clone(),
+            pinned: Arc::new(Pinned::new()),
         }
     }
 

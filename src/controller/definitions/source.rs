@@ -10,6 +10,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::Guarded;
 use super::compiled::Compiled;
+use super::single_flight::SingleFlight;
 use crate::api::condition::READY;
 use crate::api::{Condition, ConditionStatus, SagaDefinition, SagaDefinitionSpec};
 use crate::controller::CallError;
@@ -25,12 +26,16 @@ const READS: u32 = 5;
 /// Before the second read; doubled for each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 
+/// Reads of pinned revisions, by namespace, definition and revision.
+pub(super) type Pinned = SingleFlight<(String, String, String), Result<Arc<Definition>, Unready>>;
+
 /// What runs follow. Cheap to clone.
 #[derive(Clone)]
 pub struct KubernetesDefinitions {
     pub(super) clients: Clients,
     pub(super) seen: Store<Guarded>,
     pub(super) compiled: Arc<Compiled>,
+    pub(super) pinned: Arc<Pinned>,
 }
 
 impl Definitions for KubernetesDefinitions {
@@ -51,14 +56,12 @@ impl Definitions for KubernetesDefinitions {
         if let Some(known) = self.compiled.get(namespace, revision) {
             return Ok(known);
         }
-        match self.read(namespace, revision).await {
-            Ok(Some(found)) => match frozen(&found, name, revision) {
-                Ok(spec) => self.compile(namespace, revision, &spec).await.map_err(Unready::RevisionNotFound),
-                Err(text) => Err(Unready::RevisionNotFound(text)),
-            },
-            Ok(None) => self.same(namespace, name, revision).await,
-            Err(error) => Err(not_ready(error.to_string())),
-        }
+        let key = (namespace.to_owned(), name.to_owned(), revision.to_owned());
+        let read = || {
+            let (own, (namespace, name, revision)) = (self.clone(), key.clone());
+            async move { own.read_pinned(&namespace, &name, &revision).await }.boxed()
+        };
+        self.pinned.join(key.clone(), read).await
     }
 
     async fn holds(&self, namespace: &str, revision: &str) -> Result<bool, JournalError> {
@@ -90,6 +93,17 @@ impl KubernetesDefinitions {
     ) -> Result<Arc<Definition>, String> {
         let first = |problems: Vec<Problem>| problems.first().map(ToString::to_string).unwrap_or_default();
         self.compiled.compile(namespace, revision, spec).await.map_err(first)
+    }
+
+    async fn read_pinned(&self, namespace: &str, name: &str, revision: &str) -> Result<Arc<Definition>, Unready> {
+        match self.read(namespace, revision).await {
+            Ok(Some(found)) => match frozen(&found, name, revision) {
+                Ok(spec) => self.compile(namespace, revision, &spec).await.map_err(Unready::RevisionNotFound),
+                Err(text) => Err(Unready::RevisionNotFound(text)),
+            },
+            Ok(None) => self.same(namespace, name, revision).await,
+            Err(error) => Err(not_ready(error.to_string())),
+        }
     }
 
     /// Reads a revision, more than once where the API server does not answer: a run must not be called stalled for that.
