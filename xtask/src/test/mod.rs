@@ -14,6 +14,7 @@ use clap::ValueEnum;
 
 use self::count::Counter;
 use crate::cluster::{self, Borrowed, Durability};
+use crate::paths;
 use crate::signals;
 use crate::stream::{self, StreamError};
 
@@ -46,6 +47,10 @@ enum Check {
     /// Every test, against a real control plane
     Tests,
 }
+
+/// Tests of the core alone, which keep all processors busy for minutes: they need no control plane, and share the machine with
+/// none.
+const ALONE: [&str; 2] = ["model", "simulation"];
 
 /// The checks could not be run at all.
 #[derive(Debug, thiserror::Error)]
@@ -106,13 +111,13 @@ fn show(command: &mut std::process::Command) -> Result<bool, StreamError> {
 }
 
 fn tests(tally: &mut Tally, command: &Command) {
-    let mut cargo = stream::cargo();
-    cargo.args(["test", "--workspace", "--locked", "--no-fail-fast"]).args(&command.tests);
-    for name in cluster::VARIABLE_NAMES {
-        cargo.env_remove(name);
+    let all = command.tests.is_empty();
+    if all {
+        // All are built before anything is started.
+        tally.run("build", || quiet(&["test", "--workspace", "--locked", "--no-run"]));
+        counted(tally, "documentation", cargo(&["--doc".to_owned()]));
+        counted(tally, "tests of the core alone", cargo(&targets(&ALONE)));
     }
-    // Whatever a test starts without naming a cluster must not find the developer's own.
-    cargo.env("KUBECONFIG", "/dev/null");
     let mut borrowed = None;
     if !command.no_cluster {
         tally.run("control plane", || {
@@ -125,14 +130,57 @@ fn tests(tally: &mut Tally, command: &Command) {
         programs = crate::helm::variables(|line| println!("{line}"))?;
         Ok(true)
     });
-    cargo.envs(programs);
-    if let Some(cluster) = &borrowed {
-        cargo.envs(cluster.variables.iter().map(|(name, value)| (name, value)));
+    let mut chosen = command.tests.clone();
+    if all {
+        match others() {
+            Ok(others) => chosen = others,
+            Err(error) => {
+                tally.run("targets", || Err(error.into()));
+            }
+        }
     }
+    let mut tests = cargo(&chosen);
+    tests.envs(programs);
+    if let Some(cluster) = &borrowed {
+        tests.envs(cluster.variables.iter().map(|(name, value)| (name, value)));
+    }
+    counted(tally, "tests", tests);
+}
+
+fn cargo(arguments: &[String]) -> std::process::Command {
+    let mut cargo = stream::cargo();
+    cargo.args(["test", "--workspace", "--locked", "--no-fail-fast"]).args(arguments);
+    for name in cluster::VARIABLE_NAMES {
+        cargo.env_remove(name);
+    }
+    // Whatever a test starts without naming a cluster must not find the developer's own.
+    cargo.env("KUBECONFIG", "/dev/null");
+    cargo
+}
+
+/// All targets but those that are run alone.
+fn others() -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(paths::workspace().join("tests"))? {
+        let path = entry?.path();
+        let name = path.file_stem().and_then(|name| name.to_str()).filter(|_| path.extension().is_some());
+        names.extend(name.filter(|name| !ALONE.contains(name)).map(str::to_owned));
+    }
+    names.sort_unstable();
+    let tests = targets(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    Ok(["--lib", "--bins"].map(str::to_owned).into_iter().chain(tests).collect())
+}
+
+fn targets(names: &[&str]) -> Vec<String> {
+    names.iter().flat_map(|name| ["--test".to_owned(), (*name).to_owned()]).collect()
+}
+
+/// Runs tests, and counts them.
+fn counted(tally: &mut Tally, name: &str, mut cargo: std::process::Command) {
     if signals::interrupted() {
         return;
     }
-    header("tests");
+    header(name);
     let begun = Instant::now();
     let mut counter = Counter::default();
     let ended = stream::lines(&mut cargo, |line| {
@@ -152,7 +200,7 @@ fn tests(tally: &mut Tally, command: &Command) {
         }
     }
     let (passed, failed) = (counter.passed, counter.failed);
-    tally.checks.push(line("tests", failed == 0, begun) + &format!(": {passed} passed, {failed} failed"));
+    tally.checks.push(line(name, failed == 0, begun) + &format!(": {passed} passed, {failed} failed"));
     tally.passed += passed;
     tally.failed += failed;
     tally.failures.append(&mut counter.failures);
