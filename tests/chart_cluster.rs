@@ -345,7 +345,7 @@ async fn the_api_server_knows_every_field_of_every_object() {
             assert!(answer.is_ok(), "{}: {}", name(&object), answer.unwrap_err());
         }
     }
-    cluster::delete_namespace(&admin, &namespace).await;
+    cluster::leave_namespace(&admin, &namespace).await;
 }
 
 /// Where the API server has an object. The plurals of all our kinds are regular.
@@ -392,6 +392,6 @@ async fn uninstalling_leaves_nothing_but_the_kinds_and_their_objects() {
                 "metadata": {"name": format!("{kind}.sagas.dev")}});
             assert!(get(&crd).await.is_ok(), "{kind}");
         }
-        cluster::delete_namespace(&world.admin, &world.namespace).await;
+        cluster::leave_namespace(&world.admin, &world.namespace).await;
     }
 }

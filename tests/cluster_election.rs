@@ -185,7 +185,7 @@ impl Ground {
     }
 
     async fn end(self) {
-        cluster::delete_namespace(&self.admin, &self.namespace).await;
+        cluster::leave_namespace(&self.admin, &self.namespace).await;
     }
 }
 

@@ -104,7 +104,7 @@ async fn unexpected(object: &Value, edits: Vec<(Edit, &str)>) -> Vec<String> {
             Ok(_) => unexpected.push(format!("{} = {shown}: wanted '{expected}', got accepted", edit.at)),
         }
     }
-    cluster::delete_namespace(&client, &namespace).await;
+    cluster::leave_namespace(&client, &namespace).await;
     unexpected
 }
 
@@ -117,7 +117,7 @@ async fn the_full_definition_and_the_full_run_are_accepted() {
         let answer = create(&client, &namespace, &object, Fate::Checked).await;
         assert!(answer.is_ok(), "{}", answer.err().map(|refusal| errors(&refusal)).unwrap_or_default());
     }
-    cluster::delete_namespace(&client, &namespace).await;
+    cluster::leave_namespace(&client, &namespace).await;
 }
 
 #[tokio::test]
@@ -424,5 +424,5 @@ async fn the_definition_with_the_most_of_everything_is_accepted() {
     object["spec"]["steps"] = json!(steps);
     let answer = create(&client, &namespace, &object, Fate::Checked).await;
     assert!(answer.is_ok(), "{}", answer.err().map(|refusal| strict::errors(&refusal)).unwrap_or_default());
-    cluster::delete_namespace(&client, &namespace).await;
+    cluster::leave_namespace(&client, &namespace).await;
 }

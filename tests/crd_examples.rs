@@ -99,7 +99,7 @@ async fn the_api_server_takes_every_other_example() {
         let refusal = create(&client, &namespace, &object, Fate::Checked).await.err();
         assert!(refusal.is_none(), "{path}: {}", refusal.map(|refusal| errors(&refusal)).unwrap_or_default());
     }
-    cluster::delete_namespace(&client, &namespace).await;
+    cluster::leave_namespace(&client, &namespace).await;
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn the_first_decision_about_a_run_is_made_by_either_patch_and_the_second_b
         let refusal = patch(second).await.err().map(|error| error.to_string()).unwrap_or_default();
         assert!(refusal.contains("must only be added to, at the end"), "{second}: {refusal}");
     }
-    cluster::delete_namespace(&client, &namespace).await;
+    cluster::leave_namespace(&client, &namespace).await;
 }
 
 #[test]
@@ -153,7 +153,7 @@ async fn the_api_server_refuses_its_examples_for_their_one_mistake() {
         let mistakes: Vec<_> = said.lines().filter(|line| !line.starts_with("<nil>: ")).collect();
         assert_eq!(mistakes.len(), 1, "{name}: {said}");
     }
-    cluster::delete_namespace(&client, &namespace).await;
+    cluster::leave_namespace(&client, &namespace).await;
 }
 
 #[tokio::test]
@@ -169,5 +169,5 @@ async fn the_api_server_cannot_see_the_mistakes_that_check_finds() {
         let typed = serde_saphyr::from_str::<SagaDefinition>(&example.text);
         assert!(typed.is_ok(), "{name}: {}", typed.err().map(|error| error.to_string()).unwrap_or_default());
     }
-    cluster::delete_namespace(&client, &namespace).await;
+    cluster::leave_namespace(&client, &namespace).await;
 }

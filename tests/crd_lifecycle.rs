@@ -65,7 +65,7 @@ async fn defaults_are_stored_and_read_back_as_types() {
     assert!(run.spec.input.is_empty());
     assert!(!run.spec.suspend);
     assert_eq!(run.spec.deletion_policy, EndPolicy::Compensate);
-    cluster::delete_namespace(&client, &namespace).await;
+    cluster::leave_namespace(&client, &namespace).await;
 }
 
 #[tokio::test]
@@ -86,7 +86,7 @@ async fn json_of_users_is_stored_as_it_is() {
     let mut run = run("json");
     run["spec"]["input"] = free.clone();
     assert_eq!(stored(&client, &namespace, &run).await["spec"]["input"], free);
-    cluster::delete_namespace(&client, &namespace).await;
+    cluster::leave_namespace(&client, &namespace).await;
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn the_status_of_a_new_object_says_not_looked_at_yet_whatever_the_user_cla
         let answer = stored(&client, &namespace, &object).await;
         assert_eq!(answer["status"], json!({"observedGeneration": -1}), "{answer}");
     }
-    cluster::delete_namespace(&client, &namespace).await;
+    cluster::leave_namespace(&client, &namespace).await;
 }
 
 /// A run with every field that may not change, and the change that is tried.
@@ -153,7 +153,7 @@ async fn what_a_run_was_asked_for_cannot_be_changed() {
         let refusal = refusal.err().unwrap_or_else(|| "accepted".to_owned());
         assert_eq!(refusal, format!("spec.{field}: Invalid value: {message}"), "{case}");
     }
-    cluster::delete_namespace(&client, &namespace).await;
+    cluster::leave_namespace(&client, &namespace).await;
 }
 
 #[tokio::test]
@@ -178,7 +178,7 @@ async fn how_a_run_goes_on_and_ends_can_be_changed() {
         let answer = changed(&client, &namespace, &format!("free-{index}"), from, to).await;
         assert!(answer.is_ok(), "{case}: {}", answer.err().unwrap_or_default());
     }
-    cluster::delete_namespace(&client, &namespace).await;
+    cluster::leave_namespace(&client, &namespace).await;
 }
 
 /// Which update broke which rule is shown above; here, that no rule was forgotten.
@@ -207,7 +207,7 @@ async fn a_definition_can_be_changed_and_gets_another_generation() {
     object["spec"]["steps"][0]["action"]["http"]["timeoutSeconds"] = json!(11);
     let answer = replace(&client, &namespace, &object).await.map_err(|refusal| errors(&refusal));
     assert_eq!(answer.map(|object| object["metadata"]["generation"].clone()), Ok(json!(2)));
-    cluster::delete_namespace(&client, &namespace).await;
+    cluster::leave_namespace(&client, &namespace).await;
 }
 
 #[tokio::test]
@@ -261,7 +261,7 @@ async fn the_status_of_a_run_survives_the_api_server_unchanged() {
     assert_eq!(read["metadata"]["generation"], 1, "a status is no change of what was asked for");
     let typed: SagaRun = serde_json::from_value(read).expect("failed to read the run as a type");
     assert_eq!(serde_json::to_value(typed.status).expect("a status is plain data"), status, "nothing may get lost");
-    cluster::delete_namespace(&client, &namespace).await;
+    cluster::leave_namespace(&client, &namespace).await;
 }
 
 #[tokio::test]
@@ -284,7 +284,7 @@ async fn a_status_beyond_its_bounds_is_refused() {
         let refusal = refusal.map_or_else(|| "accepted".to_owned(), |refusal| errors(&refusal));
         assert!(refusal.contains(expected), "wanted '{expected}', got '{refusal}'");
     }
-    cluster::delete_namespace(&client, &namespace).await;
+    cluster::leave_namespace(&client, &namespace).await;
 }
 
 #[tokio::test]
@@ -298,7 +298,7 @@ async fn runs_are_listed_by_their_definition() {
     let list = runs.list(&ListParams::default().fields("spec.definitionRef.name=other")).await;
     let names: Vec<_> = list.expect("failed to list runs").items.into_iter().map(|run| run.metadata.name).collect();
     assert_eq!(names, [Some("two".to_owned())]);
-    cluster::delete_namespace(&client, &namespace).await;
+    cluster::leave_namespace(&client, &namespace).await;
 }
 
 /// What kubectl prints. The API server publishes the descriptions and categories of a new CRD a moment after it is
@@ -361,7 +361,7 @@ async fn kubectl_explains_the_spec_of_a_run() {
         let text = flowing(&kubectl(&["explain", field]).await);
         assert!(text.contains(part), "'{part}' is missing in: {text}");
     }
-    cluster::delete_namespace(&client, &namespace).await;
+    cluster::leave_namespace(&client, &namespace).await;
 }
 
 #[tokio::test]
@@ -374,5 +374,5 @@ async fn kubectl_lists_both_kinds_as_the_category_saga_with_their_columns() {
     assert!(text.contains("NAME DEFINITION SUCCEEDED REASON PROGRESS AGE sagarun.sagas.dev/order-1 order"), "{text}");
     let text = flowing(&kubectl(&["get", "sagarun", "-o", "wide", "-n", &namespace]).await);
     assert!(text.contains("PROGRESS AGE STARTED COMPLETED MESSAGE"), "{text}");
-    cluster::delete_namespace(&client, &namespace).await;
+    cluster::leave_namespace(&client, &namespace).await;
 }

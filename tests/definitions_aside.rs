@@ -69,7 +69,7 @@ async fn notes_become_events_of_their_run() {
     assert_eq!((regarding.kind.as_deref(), regarding.uid.as_deref()), (Some("SagaRun"), Some(identity.uid.as_str())));
     assert_eq!(found[0].reporting_controller.as_deref(), Some("saga-operator"));
     assert_eq!(found[0].reason.as_deref(), Some("StepSucceeded"));
-    cluster::delete_namespace(&client, &namespace).await;
+    cluster::leave_namespace(&client, &namespace).await;
 }
 
 #[tokio::test]
@@ -87,5 +87,5 @@ async fn a_finished_run_is_deleted_only_as_it_was_seen() {
     retention::delete(&client, &kept).await.expect("deleted");
     assert!(runs.get_opt("a").await.expect("readable").is_none());
     retention::delete(&client, &kept).await.expect("done already");
-    cluster::delete_namespace(&client, &namespace).await;
+    cluster::leave_namespace(&client, &namespace).await;
 }

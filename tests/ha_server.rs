@@ -45,8 +45,6 @@ async fn sagas_survive_an_api_server_and_a_store_that_are_killed_under_load() {
     }
     world.close().await;
     let count = tally.read();
-    let first: Vec<_> = count.wrong.iter().take(2).collect();
-    assert!(first.is_empty(), "{} are wrong: {first:#?}", count.wrong.len());
-    assert_eq!(count.sagas, count.begun);
+    count.judge();
     say(&format!("control planes killed: {}, sagas: {}", 3 * rounds, count.sagas));
 }

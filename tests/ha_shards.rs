@@ -49,7 +49,7 @@ async fn replicas_share_the_runs_and_go_on_with_those_of_one_that_goes_or_to_one
     let mut replicas: Vec<_> = ["op0", "op1", "op2"].map(|pod| replica(&world, pod)).into();
     world.define().await;
     shared_by(&world, &replicas, "three share the shards").await;
-    let first = names("first", 24);
+    let first = names("first", 40);
     world.begin(&first).await;
     world.all_ended_well(&first).await;
     let driven = driven(&replicas, &first);

@@ -109,7 +109,7 @@ impl Installed {
     /// Takes everything away again.
     pub(crate) async fn close(self) {
         self.helm(&["uninstall", RELEASE]);
-        cluster::delete_namespace(&self.admin, &self.namespace).await;
+        cluster::leave_namespace(&self.admin, &self.namespace).await;
     }
 }
 

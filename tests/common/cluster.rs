@@ -7,10 +7,11 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Client, Config, ResourceExt};
+use saga_operator::api::{SagaDefinition, SagaRun};
 use tokio::sync::OnceCell;
 
 static OWN: OnceLock<String> = OnceLock::new();
@@ -60,7 +61,7 @@ pub(crate) async fn install_crds(client: &Client) {
         .await;
 }
 
-/// A new namespace whose name begins with `prefix`; [`delete_namespace`] removes it at the end of a test.
+/// A new namespace whose name begins with `prefix`; [`leave_namespace`] ends its use.
 pub(crate) async fn namespace(client: &Client, prefix: &str) -> String {
     let unique = uuid::Uuid::new_v4().simple().to_string();
     let name = format!("{prefix}-{}", &unique[..8]);
@@ -73,8 +74,21 @@ pub(crate) async fn namespace(client: &Client, prefix: &str) -> String {
     name
 }
 
-/// Removes a namespace without waiting for its contents to go. A failed test does not come here and leaves them to be looked at.
-pub(crate) async fn delete_namespace(client: &Client, name: &str) {
-    let api: Api<Namespace> = Api::all(client.clone());
-    api.delete(name, &DeleteParams::background()).await.expect("failed to delete the namespace");
+/// Ends the use of a namespace, without waiting for its contents to go. A failed test does not come here and leaves them to be
+/// looked at.
+///
+/// In a cluster that lives no longer than the tests only that goes which an operator for all namespaces would take up: to remove
+/// a namespace is some 150 requests, most of what an API server would do all day here.
+pub(crate) async fn leave_namespace(client: &Client, name: &str) {
+    if std::env::var_os("SAGA_TEST_ETCD").is_none() {
+        let api: Api<Namespace> = Api::all(client.clone());
+        api.delete(name, &DeleteParams::background()).await.expect("failed to delete the namespace");
+        return;
+    }
+    let (params, all) = (DeleteParams::background(), ListParams::default());
+    let runs: Api<SagaRun> = Api::namespaced(client.clone(), name);
+    let definitions: Api<SagaDefinition> = Api::namespaced(client.clone(), name);
+    // Where a test has no kinds, there is nothing of them.
+    let _ = runs.delete_collection(&params, &all).await;
+    let _ = definitions.delete_collection(&params, &all).await;
 }

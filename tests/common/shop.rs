@@ -19,7 +19,9 @@ use super::{cluster, strict::errors};
 
 /// Far more than anything here needs, on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_secs(90);
-const LOOK: Duration = Duration::from_millis(50);
+/// Seldomer each time: what many tests ask for again and again costs the API server more than what they test.
+const FIRST_LOOK: Duration = Duration::from_millis(20);
+const LAST_LOOK: Duration = Duration::from_millis(400);
 
 pub(crate) struct Shop {
     pub(crate) client: Client,
@@ -196,22 +198,25 @@ impl Shop {
         let free = Patch::Merge(json!({"metadata": {"finalizers": null}}));
         let (all, params) = (ListParams::default(), PatchParams::default());
         let revisions: Api<ControllerRevision> = Api::namespaced(self.client.clone(), &self.namespace);
-        for name in names(revisions.list_metadata(&all).await) {
+        for name in held(revisions.list_metadata(&all).await) {
             revisions.patch_metadata(&name, &params, &free).await.ok();
         }
-        for name in names(self.definitions.list_metadata(&all).await) {
+        for name in held(self.definitions.list_metadata(&all).await) {
             self.definitions.patch_metadata(&name, &params, &free).await.ok();
         }
-        for name in names(self.runs.list_metadata(&all).await) {
+        for name in held(self.runs.list_metadata(&all).await) {
             self.runs.patch_metadata(&name, &params, &free).await.ok();
         }
-        cluster::delete_namespace(&self.client, &self.namespace).await;
+        cluster::leave_namespace(&self.client, &self.namespace).await;
         self.services.shutdown().await;
     }
 }
 
-fn names<K: Clone>(list: kube::Result<kube::core::ObjectList<kube::core::PartialObjectMeta<K>>>) -> Vec<String> {
-    list.expect("listed").items.iter().filter_map(|object| object.metadata.name.clone()).collect()
+/// Those that somebody holds.
+fn held<K: Clone>(list: kube::Result<kube::core::ObjectList<kube::core::PartialObjectMeta<K>>>) -> Vec<String> {
+    let items = list.expect("listed").items;
+    let held = items.iter().filter(|object| object.metadata.finalizers.iter().flatten().next().is_some());
+    held.filter_map(|object| object.metadata.name.clone()).collect()
 }
 
 /// Waits for something, but not for ever. The error is shown when time is up.
@@ -220,12 +225,14 @@ where
     F: Future<Output = Result<T, String>>,
 {
     let deadline = tokio::time::Instant::now() + PATIENCE;
+    let mut look_again = FIRST_LOOK;
     loop {
         match look().await {
             Ok(found) => return found,
             Err(last) => assert!(tokio::time::Instant::now() < deadline, "not within {PATIENCE:?}: {what}\n{last}"),
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(look_again).await;
+        look_again = (look_again * 3 / 2).min(LAST_LOOK);
     }
 }
 

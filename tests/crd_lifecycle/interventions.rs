@@ -83,7 +83,7 @@ async fn nothing_is_decided_about_a_run_that_is_only_created() {
             "spec.interventions: Forbidden: may not be specified when the run is created: nothing can be stalled yet";
         assert_eq!(refusal.map(|refusal| said(&refusal)).as_deref(), Some(wanted), "{decisions}");
     }
-    cluster::delete_namespace(&client, &namespace).await;
+    cluster::leave_namespace(&client, &namespace).await;
 }
 
 #[tokio::test]
@@ -111,7 +111,7 @@ async fn what_was_decided_is_neither_changed_nor_removed_nor_moved() {
         let answer = replaced(&client, &namespace, &format!("broken-{index}"), &[a.clone(), b.clone()], to).await;
         assert_eq!(answer.err().as_deref(), Some(APPEND_ONLY), "{case}");
     }
-    cluster::delete_namespace(&client, &namespace).await;
+    cluster::leave_namespace(&client, &namespace).await;
 }
 
 #[tokio::test]
@@ -170,7 +170,7 @@ async fn every_bound_of_a_decision_holds_and_the_error_names_the_field() {
         let refusal = answer.err().unwrap_or_else(|| "accepted".to_owned());
         assert!(refusal.contains(expected), "wanted '{expected}', got '{refusal}'");
     }
-    cluster::delete_namespace(&client, &namespace).await;
+    cluster::leave_namespace(&client, &namespace).await;
 }
 
 #[tokio::test]
@@ -200,7 +200,7 @@ async fn a_json_patch_adds_one_decision_at_the_end() {
     assert_eq!(answer.err().as_deref(), Some(APPEND_ONLY));
     let now = get(&client, &namespace, &object).await;
     assert_eq!(now["spec"]["interventions"], json!([decision("a"), decision("b")]), "what is refused changes nothing");
-    cluster::delete_namespace(&client, &namespace).await;
+    cluster::leave_namespace(&client, &namespace).await;
 }
 
 #[tokio::test]
@@ -223,5 +223,5 @@ async fn server_side_apply_adds_decisions_of_others_and_drops_none_of_its_own() 
     // Whoever applies again without an entry of theirs removes it, which is refused.
     assert_eq!(send("alice", json!([c])).await, Err(APPEND_ONLY.to_owned()));
     assert_eq!(send("alice", json!([a, c])).await, Ok(json!([a, b, c])));
-    cluster::delete_namespace(&client, &namespace).await;
+    cluster::leave_namespace(&client, &namespace).await;
 }

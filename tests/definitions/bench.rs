@@ -244,7 +244,7 @@ impl Bench {
         for definition in self.definitions.list(&ListParams::default()).await.expect("listed") {
             self.patch_definition(&definition.name_any(), json!({"metadata": {"finalizers": null}})).await;
         }
-        cluster::delete_namespace(&self.client, &self.namespace).await;
+        cluster::leave_namespace(&self.client, &self.namespace).await;
     }
 }
 

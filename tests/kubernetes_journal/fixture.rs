@@ -86,7 +86,7 @@ impl Bench {
     }
 
     pub(crate) async fn end(self) {
-        cluster::delete_namespace(&self.client, &self.namespace).await;
+        cluster::leave_namespace(&self.client, &self.namespace).await;
     }
 }
 

@@ -1,7 +1,7 @@
 //! One story, disturbed at one point, and all evidence of it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use saga_operator::api::SagaRun;
@@ -16,7 +16,7 @@ use super::story::Story;
 use crate::common::ledger::account;
 use crate::common::operator::Operator;
 use crate::common::proxy::{Proxy, Seen, Stage, Verdict};
-use crate::common::shop::{Shop, conditions, definition, eventually, has_ended, run, stands};
+use crate::common::shop::{Shop, conditions, definition, has_ended, run, stands};
 use crate::common::watched::Filter;
 
 /// Worlds side by side: each has an operator and participants of its own, and mostly waits for the takeover.
@@ -217,18 +217,19 @@ impl Theatre {
 
     /// Waits until something happened, or until it will not happen any more.
     pub(crate) async fn ended_or(&self, happened: &AtomicBool) -> bool {
-        let ended = OnceLock::new();
-        eventually("the point is met, or the run has ended", async || {
-            if happened.load(Ordering::SeqCst) {
-                return Ok(true);
+        let met = async {
+            while !happened.load(Ordering::SeqCst) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            let run = self.shop.runs.get("order").await.expect("there");
-            if has_ended(&run) && ended.get_or_init(Instant::now).elapsed() > AFTERMATH {
-                return Ok(false);
-            }
-            Err(format!("{:#?}", run.status))
-        })
-        .await
+        };
+        let ended = async {
+            self.shop.ended("order").await;
+            tokio::time::sleep(AFTERMATH).await;
+        };
+        tokio::select! {
+            () = met => true,
+            () = ended => happened.load(Ordering::SeqCst),
+        }
     }
 
     /// Does what a person would do when a Pivot was refused and may have taken effect all the same: looks, and says so.

@@ -227,7 +227,8 @@ impl Life {
     }
 }
 
+/// The last lines; without the frames of a backtrace, which would be all that is left.
 fn tail(log: &str) -> String {
-    let lines: Vec<_> = log.lines().collect();
+    let lines: Vec<_> = log.lines().filter(|line| !line.starts_with(' ')).collect();
     lines[lines.len().saturating_sub(25)..].join("\n")
 }

@@ -69,6 +69,13 @@ impl Tally {
 }
 
 impl Count {
+    /// Fails when anything is wrong, or a saga that was begun did not end.
+    pub(crate) fn judge(&self) {
+        let first: Vec<_> = self.wrong.iter().take(2).map(String::as_str).collect();
+        assert!(first.is_empty(), "{} are wrong, among them: {}", self.wrong.len(), first.join("\n"));
+        assert_eq!(self.sagas, self.begun);
+    }
+
     /// Prints the figures.
     pub(crate) fn print(&self, times: Times) {
         say(&format!("storm kills: {}", self.kills));
