@@ -17,6 +17,9 @@ pub(crate) struct Command {
     /// Write nothing; fail when a file is not what the code makes
     #[arg(long)]
     check: bool,
+    /// Ask this program instead of one that is built for it
+    #[arg(long, value_name = "FILE", hide = true)]
+    operator: Option<PathBuf>,
 }
 
 /// One run of the operator.
@@ -96,6 +99,9 @@ pub(crate) enum GenerateError {
 pub(crate) fn run(command: &Command) -> Result<ExitCode, GenerateError> {
     let root = paths::workspace();
     let operator = || {
+        if let Some(operator) = &command.operator {
+            return process::Command::new(operator);
+        }
         let mut cargo = stream::cargo();
         cargo.args(["run", "--quiet", "--locked", "--package", "saga-operator", "--"]);
         cargo

@@ -17,7 +17,8 @@ const TEST_KUBECONFIG: &str = "SAGA_TEST_KUBECONFIG";
 const TEST_KUBECTL: &str = "SAGA_TEST_KUBECTL";
 const TEST_BIN_DIR: &str = "SAGA_TEST_BIN_DIR";
 const TEST_ETCD: &str = "SAGA_TEST_ETCD";
-const AUDIT_LOG: &str = "SAGA_AUDIT_LOG";
+/// Where the API server writes what was asked of it.
+pub(super) const AUDIT_LOG: &str = "SAGA_AUDIT_LOG";
 
 /// All that may be set, for those who must not inherit any of it.
 pub(crate) const NAMES: [&str; 6] = [KUBECONFIG, TEST_KUBECONFIG, TEST_KUBECTL, TEST_BIN_DIR, TEST_ETCD, AUDIT_LOG];

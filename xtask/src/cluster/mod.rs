@@ -15,6 +15,7 @@ mod start;
 mod state;
 mod toolchain;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -151,6 +152,11 @@ impl Borrowed {
         let name = format!("test-{}", std::process::id());
         let state = up(&Options { name: name.clone(), durability, owner: Identity::own() })?;
         Ok(Self { variables: environment::of(&state), name: Some(name) })
+    }
+
+    /// Where the API server writes what was asked of it, if it is ours.
+    pub(crate) fn audit_log(&self) -> Option<PathBuf> {
+        self.variables.iter().find(|(name, _)| *name == environment::AUDIT_LOG).map(|(_, path)| path.into())
     }
 }
 

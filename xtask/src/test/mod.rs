@@ -5,6 +5,7 @@
 
 mod count;
 mod deny;
+mod rights;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -42,6 +43,8 @@ enum Check {
     Clippy,
     /// Licences, sources and duplicates of dependencies
     Deny,
+    /// All that is compiled for tests
+    Build,
     /// Files made from the code
     Generate,
     /// Every test, against a real control plane
@@ -88,11 +91,8 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, TestError> {
                 quiet(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
             }),
             Check::Deny => tally.run("deny", deny::check),
-            Check::Generate => tally.run("generate", || {
-                // In a process of its own: what it prints goes through the same pipe.
-                let mut own = std::process::Command::new(std::env::current_exe()?);
-                Ok(show(own.args(["generate", "--check"]))?)
-            }),
+            Check::Build => tally.run("build", || quiet(&["test", "--workspace", "--locked", "--no-run"])),
+            Check::Generate => tally.run("generate", || generate(command)),
             Check::Tests => tests(&mut tally, command),
         }
     }
@@ -100,6 +100,18 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, TestError> {
 }
 
 type Found = Result<bool, Box<dyn std::error::Error>>;
+
+/// In a process of its own: what it prints goes through the same pipe.
+fn generate(command: &Command) -> Found {
+    let own = std::env::current_exe()?;
+    let mut generate = std::process::Command::new(&own);
+    generate.args(["generate", "--check"]);
+    // Built by itself it has dependencies with other features, and most of them are compiled once more.
+    if command.only.is_empty() || command.only.contains(&Check::Build) {
+        generate.arg("--operator").arg(own.with_file_name("saga-operator"));
+    }
+    Ok(show(&mut generate)?)
+}
 
 /// Runs cargo; the check is whether it succeeds.
 fn quiet(arguments: &[&str]) -> Found {
@@ -113,8 +125,6 @@ fn show(command: &mut std::process::Command) -> Result<bool, StreamError> {
 fn tests(tally: &mut Tally, command: &Command) {
     let all = command.tests.is_empty();
     if all {
-        // All are built before anything is started.
-        tally.run("build", || quiet(&["test", "--workspace", "--locked", "--no-run"]));
         counted(tally, "documentation", cargo(&["--doc".to_owned()]));
         counted(tally, "tests of the core alone", cargo(&targets(&ALONE)));
     }
@@ -145,6 +155,9 @@ fn tests(tally: &mut Tally, command: &Command) {
         tests.envs(cluster.variables.iter().map(|(name, value)| (name, value)));
     }
     counted(tally, "tests", tests);
+    if let Some(log) = borrowed.as_ref().filter(|_| all).and_then(Borrowed::audit_log) {
+        tally.run("rights", || rights::check(&log));
+    }
 }
 
 fn cargo(arguments: &[String]) -> std::process::Command {
