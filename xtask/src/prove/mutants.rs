@@ -2,15 +2,18 @@
 //!
 //! # Flow
 //! The mutants are dealt into shards. Each shard is tried in one run of cargo-mutants, and what it found is kept, so that
-//! the whole can be done over days.
+//! the whole can be done over days. When the tests of the core change, only those that they missed are tried again.
 //!
 //! # Guarantees
 //! Mutants that are left out, and why, stand in `.cargo/mutants.toml`; nothing else is left out. A mutant that does not
 //! compile counts neither way; one that hangs counts as found.
+//!
+//! # Caveats
+//! What was found once counts as found until the core changes: who takes tests away tries all again with `--fresh`.
 
 mod program;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -20,7 +23,7 @@ use super::piece::{self, Piece};
 use super::table::Table;
 use super::tree::Tree;
 use super::{Context, Done};
-use crate::files;
+use crate::files::{self, FileError};
 use crate::signals;
 use crate::stream;
 
@@ -58,6 +61,9 @@ enum MutantsError {
     /// The tests are of no use.
     #[error("the unit tests of the core fail on the code as it is")]
     Baseline,
+    /// Names do not choose what they should.
+    #[error("{wanted} mutants were to be tried again, and {tried} were")]
+    Others { wanted: usize, tried: u64 },
 }
 
 /// "3/20".
@@ -82,16 +88,10 @@ pub(super) fn run(context: &Context<'_>, table: &mut Table) -> Done {
         }
         let begun = Instant::now();
         let piece = match known {
-            Some(piece) => piece,
-            None => {
-                if tree.is_none() {
-                    tree = Some(prepare(context)?);
-                }
-                let Some(tree) = &tree else { break };
-                let Some(piece) = attempt(context, tree, *shard)? else { break };
-                piece
-            }
+            Some(piece) => again(context, &mut tree, *shard, piece)?,
+            None => attempt(context, &mut tree, *shard)?,
         };
+        let Some(piece) = piece else { break };
         println!("mutants {}: {} ({:.0} s)", shard.name(), told(&piece), begun.elapsed().as_secs_f32());
         sum.add(&piece);
         done += 1;
@@ -100,7 +100,14 @@ pub(super) fn run(context: &Context<'_>, table: &mut Table) -> Done {
     Ok(())
 }
 
-/// A copy in which the unit tests of the core are compiled and pass.
+/// A copy in which the unit tests of the core are compiled and pass; made when it is needed first.
+fn prepared<'a>(context: &Context<'_>, known: &'a mut Option<Tree>) -> Result<&'a Tree, Box<dyn std::error::Error>> {
+    if known.is_none() {
+        *known = Some(prepare(context)?);
+    }
+    known.as_ref().ok_or_else(|| MutantsError::Baseline.into())
+}
+
 fn prepare(context: &Context<'_>) -> Result<Tree, Box<dyn std::error::Error>> {
     let tree = Tree::core(context.sources)?;
     println!("the unit tests of the core on the code as it is");
@@ -113,34 +120,89 @@ fn prepare(context: &Context<'_>) -> Result<Tree, Box<dyn std::error::Error>> {
     }
 }
 
+type Tried = Result<Option<Piece>, Box<dyn std::error::Error>>;
+
 /// Tries a shard; nothing, if somebody wants this to end.
-fn attempt(context: &Context<'_>, tree: &Tree, shard: Shard) -> Result<Option<Piece>, Box<dyn std::error::Error>> {
-    let output = piece::home().join("mutants");
-    files::remove_directory(&output)?;
-    files::make_directory(&output)?;
+fn attempt(context: &Context<'_>, tree: &mut Option<Tree>, shard: Shard) -> Tried {
+    let tree = prepared(context, tree)?;
+    let output = fresh_output()?;
     // Nine of ten are found by tests that take a quarter of the time of all.
     let mut fast = vec!["--", TESTS, "--"];
     fast.extend(SLOW.iter().flat_map(|slow| ["--skip", slow]));
-    let Some(mut piece) = round(tree, shard, &output, &fast)? else { return Ok(None) };
+    let part = ["--shard".to_owned(), format!("{}/{}", shard.part - 1, shard.of)];
+    let Some(mut piece) = round(tree, &part, &output, &fast)? else { return Ok(None) };
     if !piece.names.is_empty() {
-        let Some(again) = round(tree, shard, &output, &["--iterate", "--", TESTS])? else { return Ok(None) };
-        recheck(&mut piece, again);
+        let Some(missed) = round(tree, &part, &output, &["--iterate", "--", TESTS])? else { return Ok(None) };
+        keep_missed(context, shard, missed.clone())?;
+        recheck(&mut piece, missed);
     }
     piece.sources.clone_from(&context.sources.core);
     context.shelf.keep(SECTION, &shard.name(), &piece)?;
     Ok(Some(piece))
 }
 
+/// Tries those of a shard that were missed, if its tests are others now; nothing, if somebody wants this to end.
+fn again(context: &Context<'_>, tree: &mut Option<Tree>, shard: Shard, mut known: Piece) -> Tried {
+    if known.names.is_empty() {
+        return Ok(Some(known));
+    }
+    let missed = match context.shelf.find(SECTION, &missed_name(shard), &context.sources.tried_core)? {
+        Some(missed) => missed,
+        None => {
+            let only: Vec<String> = known.names.iter().flat_map(|name| ["--re".to_owned(), exactly(name)]).collect();
+            let Some(missed) = round(prepared(context, tree)?, &only, &fresh_output()?, &["--", TESTS])? else {
+                return Ok(None);
+            };
+            let tried: u64 = missed.figures.values().sum();
+            if tried != known.names.len() as u64 {
+                return Err(MutantsError::Others { wanted: known.names.len(), tried }.into());
+            }
+            keep_missed(context, shard, missed.clone())?;
+            missed
+        }
+    };
+    recheck(&mut known, missed);
+    Ok(Some(known))
+}
+
+/// What is known of those that the shard missed.
+fn keep_missed(context: &Context<'_>, shard: Shard, mut missed: Piece) -> Done {
+    missed.sources.clone_from(&context.sources.tried_core);
+    context.shelf.keep(SECTION, &missed_name(shard), &missed)
+}
+
+fn missed_name(shard: Shard) -> String {
+    format!("{}-missed", shard.name())
+}
+
+fn fresh_output() -> Result<PathBuf, FileError> {
+    let output = piece::home().join("mutants");
+    files::remove_directory(&output)?;
+    files::make_directory(&output)?;
+    Ok(output)
+}
+
+/// A regular expression for one name.
+fn exactly(name: &str) -> String {
+    let mut pattern = String::from("^");
+    for letter in name.chars() {
+        if r"\.+*?()|[]{}^$".contains(letter) {
+            pattern.push('\\');
+        }
+        pattern.push(letter);
+    }
+    pattern + "$"
+}
+
 /// One run of cargo-mutants; nothing, if somebody wants this to end.
-fn round(tree: &Tree, shard: Shard, output: &Path, more: &[&str]) -> Result<Option<Piece>, Box<dyn std::error::Error>> {
+fn round(tree: &Tree, chosen: &[String], output: &Path, more: &[&str]) -> Tried {
     let mut command = Command::new(program::installed()?);
     command.arg("mutants").arg("--dir").arg(tree.path()).arg("--output").arg(output);
     // The build products of the tree, so that a mutant costs one compilation of one crate, and only that of its unit tests.
     tree.equip(&mut command);
     command.args(["--cargo-arg", "--lib"]);
-    let shard_argument = format!("{}/{}", shard.part - 1, shard.of);
     let (limit, build_limit) = (TEST_LIMIT.as_secs().to_string(), BUILD_LIMIT.as_secs().to_string());
-    command.args(["--shard", &shard_argument, "--timeout", &limit, "--build-timeout", &build_limit]);
+    command.args(chosen).args(["--timeout", &limit, "--build-timeout", &build_limit]);
     // The tree is a copy already, and nobody else works in it. The baseline is run: a mutant counts as found when a command
     // fails, and this one must not fail for any other reason.
     command.args(["--in-place", "--baseline", "run", "--no-shuffle", "--colors", "never"]).args(more);
@@ -246,6 +308,13 @@ mod tests {
     fn shards_are_counted_from_one() {
         assert_eq!(shard("3/20"), Ok(Shard { part: 3, of: 20 }));
         assert!(["0/20", "21/20", "3", "a/b"].iter().all(|text| shard(text).is_err()));
+    }
+
+    #[test]
+    fn a_name_is_chosen_as_it_stands() {
+        let name = "src/saga/a.rs:1:2: replace || with && in <impl A for B>::f -> Option<(u8, [u8; 2])>";
+        let wanted = r"^src/saga/a\.rs:1:2: replace \|\| with && in <impl A for B>::f -> Option<\(u8, \[u8; 2\]\)>$";
+        assert_eq!(exactly(name), wanted);
     }
 
     #[test]

@@ -12,14 +12,19 @@ use crate::paths;
 /// What no test of the operator sees.
 const ELSEWHERE: [&str; 5] = ["docs/", "xtask/", "benches/", "seeded/", ".ci/"];
 
+/// Its unit tests.
+const TESTS_OF_CORE: &str = "src/saga/tests";
+
 /// All files of the project, and a digest of those that tests see.
 #[derive(Debug)]
 pub(super) struct Sources {
     files: Vec<PathBuf>,
     /// Of what tests see.
     pub(super) digest: String,
-    /// Of what the unit tests of the core see.
+    /// Of the core.
     pub(super) core: String,
+    /// Of the core and its unit tests.
+    pub(super) tried_core: String,
 }
 
 /// The sources could not be read.
@@ -37,7 +42,7 @@ impl Sources {
     /// As they lie in the work tree.
     pub(super) fn read() -> Result<Self, SourcesError> {
         let files = listed()?;
-        let (mut all, mut core) = (Sha256::new(), Sha256::new());
+        let (mut all, mut core, mut tried) = (Sha256::new(), Sha256::new(), Sha256::new());
         for path in files.iter().filter(|path| is_seen(path)) {
             let content = files::read_bytes(&paths::workspace().join(path))?;
             for part in [path.to_string_lossy().as_bytes(), &content] {
@@ -45,12 +50,16 @@ impl Sources {
                 all.update(length);
                 all.update(part);
                 if is_seen_by_core(path) {
-                    core.update(length);
-                    core.update(part);
+                    tried.update(length);
+                    tried.update(part);
+                    if !path.starts_with(TESTS_OF_CORE) {
+                        core.update(length);
+                        core.update(part);
+                    }
                 }
             }
         }
-        Ok(Self { files, digest: hex(all), core: hex(core) })
+        Ok(Self { files, digest: hex(all), core: hex(core), tried_core: hex(tried) })
     }
 
     /// Makes `tree` a copy of what `choose` makes of each file. Files that are the same already keep their times, so that
