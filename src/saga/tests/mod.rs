@@ -7,6 +7,7 @@ mod answers;
 mod conditions;
 mod definitions;
 mod docs;
+mod early_end;
 mod fixtures;
 mod golden;
 mod handover;
