@@ -2,6 +2,8 @@
 
 #[path = "chart/helm.rs"]
 mod helm;
+#[path = "chart/monitoring.rs"]
+mod monitoring;
 #[path = "chart/samples.rs"]
 mod samples;
 #[path = "chart/typed.rs"]
@@ -126,8 +128,9 @@ fn everything_on_and_everything_off_is_the_same_with_both_versions_of_helm() {
 fn every_value_changes_what_is_rendered() {
     let mut sampled: Vec<_> = samples().iter().map(|sample| sample.path.to_owned()).collect();
     sampled.sort();
-    // For parent charts; it has no effect on purpose.
-    let known = leaves(CHART).into_iter().map(|(path, _)| path).filter(|path| path != "global");
+    // The first is for parent charts and has no effect on purpose; the other needs an API server that lacks something.
+    let elsewhere = ["global", "metrics.renderMode"];
+    let known = leaves(CHART).into_iter().map(|(path, _)| path).filter(|path| !elsewhere.contains(&path.as_str()));
     assert_eq!(sampled, known.collect::<Vec<_>>(), "each value needs a sample");
     for_each(&samples(), |helm, sample| {
         let values = at(sample.beside.clone(), sample.path, sample.value.clone());
@@ -178,6 +181,14 @@ fn a_wrong_value_is_refused_by_its_name() {
             "leaderElection.retryPeriod is 9s, and 1.2 times that must be shorter than leaderElection.renewDeadline",
         ),
         ("leaderElection.retryPeriod", json!("10ms"), "must be at least 50ms"),
+        ("metrics.port", json!(8081), "metrics.port is 8081, and must not be healthProbe.port"),
+        ("metrics.renderMode", json!("sometimes"), "/metrics/renderMode"),
+        ("metrics.interval", json!("often"), "/metrics/interval"),
+        (
+            "metrics",
+            json!({"enabled": false, "podMonitor": {"enabled": true}}),
+            "metrics.podMonitor.enabled is true, and metrics.enabled must be too",
+        ),
         ("leaderElection.shards", json!(0), "/leaderElection/shards"),
         ("leaderElection.shards", json!(65), "/leaderElection/shards"),
         ("serviceAccount.create", json!(false), "serviceAccount.name must name an account"),
@@ -212,6 +223,43 @@ fn what_the_api_server_lacks_is_left_out() {
     assert_eq!(new.len(), old.len() + 3, "{new:?}");
     let said = helm.text(CHART, &values, &["--kube-version", "1.32.9"]).expect_err("refused");
     assert!(said.contains("requires kubeVersion: >=1.33.0-0"), "{said}");
+}
+
+#[test]
+fn monitors_are_made_where_there_is_something_to_read_them() {
+    let helm = Helm::three();
+    let count = |mode: &str, more: &[&str]| -> Result<usize, String> {
+        let on = json!({"enabled": true});
+        let metrics = json!({"serviceMonitor": on, "podMonitor": on, "prometheusRule": on, "renderMode": mode});
+        let more: Vec<_> = ["--kube-version", "1.36.0"].into_iter().chain(more.iter().copied()).collect();
+        let text = helm.text(CHART, &json!({"metrics": metrics}), &more)?;
+        let ours = |object: &&Value| object["apiVersion"] == "monitoring.coreos.com/v1";
+        Ok(objects(&text).iter().filter(ours).count())
+    };
+    let one = ["--api-versions", helm::MONITORED[0]];
+    assert_eq!((count("skipIfMissing", &[]), count("skipIfMissing", &one)), (Ok(0), Ok(1)));
+    assert_eq!(count("alwaysRender", &[]), Ok(3));
+    let said = count("failIfMissing", &one).expect_err("refused");
+    assert!(said.contains("does not serve the kind"), "{said}");
+}
+
+#[test]
+fn alerts_and_dashboard_speak_of_metrics_that_the_operator_serves() {
+    let objects = rendered(&at(all(true), "metrics.prometheusRule.enabled", json!(true)));
+    let dashboard = objects.iter().find_map(|object| object["data"]["saga-operator.json"].as_str());
+    let dashboard: Value = serde_json::from_str(dashboard.expect("a dashboard")).expect("JSON");
+    let rules = objects.iter().find(|object| object["kind"] == "PrometheusRule").expect("alerts");
+    let (shown, watched) = (monitoring::expressions(&dashboard), monitoring::expressions(rules));
+    assert!(shown.len() >= 5 && watched.len() >= 5, "{shown:?} {watched:?}");
+    for expression in shown.iter().chain(&watched) {
+        let named = monitoring::named(expression);
+        assert!(!named.is_empty() && named.is_subset(&monitoring::served()), "{expression}");
+    }
+    // Without an election there is no leader to miss.
+    let alone = json!({"leaderElection": {"enabled": false}, "metrics": {"prometheusRule": {"enabled": true}}});
+    let alone = rendered(&alone);
+    let rules = alone.iter().find(|object| object["kind"] == "PrometheusRule").expect("alerts");
+    assert!(!rules.to_string().contains("leader_election_"), "{rules}");
 }
 
 #[test]

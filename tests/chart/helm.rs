@@ -12,6 +12,12 @@ pub(crate) const CHART: &str = "charts/saga-operator";
 pub(crate) const KINDS: &str = "charts/saga-operator-crds";
 /// What a present API server has and Helm alone does not know of.
 pub(crate) const SERVED: [&str; 2] = ["sagas.dev/v1alpha1", "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"];
+/// What a Prometheus operator serves.
+pub(crate) const MONITORED: [&str; 3] = [
+    "monitoring.coreos.com/v1/ServiceMonitor",
+    "monitoring.coreos.com/v1/PodMonitor",
+    "monitoring.coreos.com/v1/PrometheusRule",
+];
 /// The release and the namespace of [`Helm::render`].
 pub(crate) const RELEASE: &str = "saga-operator";
 pub(crate) const NAMESPACE: &str = "saga-system";
@@ -60,8 +66,8 @@ impl Helm {
 
     /// The objects of the operator's chart on an API server that has everything.
     pub(crate) fn render(&self, values: &Value) -> Result<Vec<Value>, String> {
-        let [kinds, mutation] = SERVED;
-        let more = ["--kube-version", "1.36.0", "--api-versions", kinds, "--api-versions", mutation];
+        let served = SERVED.iter().chain(&MONITORED).flat_map(|kind| ["--api-versions", kind]);
+        let more: Vec<_> = ["--kube-version", "1.36.0"].into_iter().chain(served).collect();
         Ok(objects(&self.text(CHART, values, &more)?))
     }
 

@@ -17,6 +17,10 @@ fn plain(path: &'static str, value: Value, shows: &'static str) -> Sample {
     Sample { path, value, beside: json!({}), shows }
 }
 
+fn monitored() -> Value {
+    json!({"metrics": {"serviceMonitor": {"enabled": true}}})
+}
+
 pub(crate) fn samples() -> Vec<Sample> {
     let digest = "sha256:0123456789012345678901234567890123456789012345678901234567890123";
     let off = |path| plain(path, json!(false), "");
@@ -82,9 +86,33 @@ pub(crate) fn samples() -> Vec<Sample> {
         plain("leaderElection.shards", json!(3), "--shards=3"),
         plain("log.filter", json!("debug"), "--log=debug"),
         plain("log.format", json!("text"), "--log-format=text"),
+        plain("metrics.dashboard.enabled", json!(true), "\"saga-operator-dashboard\""),
+        Sample {
+            path: "metrics.dashboard.labels",
+            value: json!({"for": "grafana"}),
+            beside: json!({"metrics": {"dashboard": {"enabled": true}}}),
+            shows: "\"for\":\"grafana\"",
+        },
+        off("metrics.enabled"),
+        Sample { path: "metrics.interval", value: json!("7s"), beside: monitored(), shows: "\"interval\":\"7s\"" },
+        Sample {
+            path: "metrics.labels",
+            value: json!({"prometheus": "main"}),
+            beside: monitored(),
+            shows: "\"prometheus\":\"main\"",
+        },
+        plain("metrics.podMonitor.enabled", json!(true), "\"PodMonitor\""),
+        plain("metrics.port", json!(9090), "--metrics-bind-address=:9090"),
+        plain("metrics.prometheusRule.enabled", json!(true), "SagaOperatorWithoutLeader"),
+        plain("metrics.serviceMonitor.enabled", json!(true), "\"ServiceMonitor\""),
         plain("nameOverride", json!("part"), "\"saga-operator-part\""),
         plain("networkPolicy.apiServerPorts", json!([7443]), "7443"),
         off("networkPolicy.enabled"),
+        plain(
+            "networkPolicy.metricsFrom",
+            json!([{"podSelector": {"matchLabels": {"app": "prometheus"}}}]),
+            "\"app\":\"prometheus\"",
+        ),
         plain("networkPolicy.extraEgress", json!([{"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}]}]), "192.0.2.0/24"),
         plain("nodeSelector", json!({"pool": "sagas"}), "\"pool\":\"sagas\""),
         plain("podAnnotations", json!({"note": "pod-note"}), "pod-note"),

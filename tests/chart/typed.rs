@@ -12,6 +12,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::monitoring::Monitor;
+
 /// What is wrong with an object.
 pub(crate) fn fault(object: &Value) -> Option<String> {
     let kind = object["kind"].as_str().unwrap_or_default();
@@ -23,6 +25,7 @@ pub(crate) fn fault(object: &Value) -> Option<String> {
         "FlowSchema" => differs::<FlowSchema>(object),
         "NetworkPolicy" => differs::<NetworkPolicy>(object),
         "Pod" => differs::<Pod>(object),
+        "PodMonitor" | "PrometheusRule" | "ServiceMonitor" => differs::<Monitor>(object),
         "PodDisruptionBudget" => differs::<PodDisruptionBudget>(object),
         "Role" => differs::<Role>(object),
         "RoleBinding" => differs::<RoleBinding>(object),

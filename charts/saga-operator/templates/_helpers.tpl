@@ -28,7 +28,7 @@ app.kubernetes.io/name: {{ include "saga-operator.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
-{{/* Labels and annotations of an object. Call with (dict "root" $ "component" NAME), and "annotations" where there are more. */}}
+{{/* Labels and annotations of an object. Call with (dict "root" $ "component" NAME), and "labels" and "annotations" where there are more. */}}
 {{- define "saga-operator.metadata" -}}
 labels:
   {{- include "saga-operator.selector" .root | nindent 2 }}
@@ -37,7 +37,7 @@ labels:
   app.kubernetes.io/part-of: saga-operator
   app.kubernetes.io/managed-by: {{ .root.Release.Service }}
   helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
-  {{- with .root.Values.commonLabels }}
+  {{- with merge (dict) (default (dict) .labels) .root.Values.commonLabels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- with merge (dict) (default (dict) .annotations) .root.Values.commonAnnotations }}
@@ -124,6 +124,28 @@ capabilities:
 {{- end -}}
 {{- if lt $retry 50 -}}
 {{- fail (printf "leaderElection.retryPeriod is %s, and must be at least 50ms: a leader writes once in each" .retryPeriod) -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.metrics -}}
+{{- if eq .port $.Values.healthProbe.port -}}
+{{- fail (printf "metrics.port is %v, and must not be healthProbe.port" .port) -}}
+{{- end -}}
+{{- range $name := list "serviceMonitor" "podMonitor" "prometheusRule" -}}
+{{- if and (get $.Values.metrics $name).enabled (not $.Values.metrics.enabled) -}}
+{{- fail (printf "metrics.%s.enabled is true, and metrics.enabled must be too" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Whether to make an object of the Prometheus operator: call with (dict "root" $ "switch" NAME "kind" KIND). */}}
+{{- define "saga-operator.monitors" -}}
+{{- if (get .root.Values.metrics .switch).enabled -}}
+{{- $mode := .root.Values.metrics.renderMode -}}
+{{- if or (eq $mode "alwaysRender") (.root.Capabilities.APIVersions.Has (printf "monitoring.coreos.com/v1/%s" .kind)) -}}
+true
+{{- else if eq $mode "failIfMissing" -}}
+{{- fail (printf "metrics.%s.enabled is true, and the API server does not serve the kind %s of monitoring.coreos.com/v1: install the Prometheus operator's CRDs, or set metrics.renderMode to skipIfMissing" .switch .kind) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
