@@ -23,7 +23,8 @@ macro_rules! stories {
         }
     )+
 
-    const TOLD: &[&str] = &[$(include_str!(concat!("golden/", stringify!($name), ".txt"))),+];
+    const TOLD: &[(&str, &str)] =
+        &[$((stringify!($name), include_str!(concat!("golden/", stringify!($name), ".txt")))),+];
     };
 }
 
@@ -119,10 +120,25 @@ fn tell(name: &str, golden: &str) {
     );
 }
 
+/// What a story came to.
+pub struct Told {
+    /// The definition as text.
+    pub yaml: String,
+    pub plan: Plan,
+    pub store: Store,
+}
+
+/// Lives through a story.
+pub fn story(name: &str) -> Told {
+    let (_, golden) = TOLD.iter().find(|(known, _)| *known == name).unwrap();
+    let script: Vec<&str> = golden.lines().filter(|line| line.starts_with('>')).collect();
+    let Story { yaml, process, store, .. } = Story::new().live(&script);
+    Told { yaml, plan: process.plan, store }
+}
+
 /// What each story wrote.
 pub fn histories() -> Vec<Vec<Landing>> {
-    let script = |golden: &'static str| golden.lines().filter(|line| line.starts_with('>')).collect::<Vec<_>>();
-    TOLD.iter().map(|golden| Story::new().live(&script(golden)).store.history).collect()
+    TOLD.iter().map(|(name, _)| story(name).store.history).collect()
 }
 
 struct Story {

@@ -9,6 +9,7 @@ mod definitions;
 mod docs;
 mod early_end;
 mod fixtures;
+mod foreseen;
 mod golden;
 mod handover;
 mod host;
