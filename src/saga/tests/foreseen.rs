@@ -2,7 +2,6 @@
 //! after every write. `UPDATE_GOLDEN=1 cargo test foreseen` writes the files in `golden/foreseen/` anew.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use serde_json::json;
 
@@ -35,20 +34,6 @@ const STORIES: [&str; 20] = [
     "a_compensation_that_cannot_be_rendered_needs_a_person",
 ];
 
-/// Compares with a file of `golden/foreseen/`.
-fn settle(name: &str, told: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/saga/tests/golden/foreseen/{name}.txt"));
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, told).unwrap();
-        return;
-    }
-    let golden = std::fs::read_to_string(path).unwrap();
-    let differs = golden.lines().zip(told.lines()).position(|(old, new)| old != new);
-    let line = differs.map_or_else(|| golden.lines().count().min(told.lines().count()) + 1, |line| line + 1);
-    assert!(golden == told, "{name} is foreseen differently from line {line}; UPDATE_GOLDEN=1 writes it anew:\n{told}");
-}
-
 #[test]
 fn what_a_run_would_do_is_foreseen() {
     let office = include_str!("golden/office.yaml");
@@ -65,14 +50,14 @@ fn what_a_run_would_do_is_foreseen() {
             let text = serde_json::to_string_pretty(&foreseen).unwrap();
             writeln!(told, "# {title}\n{text}\nfaults: {:#?}", foreseen.faults()).unwrap();
         }
-        settle(name, &told);
+        golden::settle(&format!("foreseen/{name}"), &told);
     }
 }
 
 #[test]
 fn what_a_cancellation_would_do_is_foreseen_after_every_write_of_a_run() {
     for name in STORIES {
-        settle(name, &cancelled(&golden::story(name)));
+        golden::settle(&format!("foreseen/{name}"), &cancelled(&golden::story(name)));
     }
 }
 

@@ -106,18 +106,20 @@ stories! {
 
 fn tell(name: &str, golden: &str) {
     let script: Vec<&str> = golden.lines().filter(|line| line.starts_with('>') || line.starts_with('#')).collect();
-    let told = Story::new().tell(&script);
+    settle(name, &Story::new().tell(&script));
+}
+
+/// Compares with a file of `golden/`, or writes it anew where that is asked for.
+pub fn settle(name: &str, told: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/saga/tests/golden/{name}.txt"));
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/saga/tests/golden/{name}.txt"));
-        std::fs::write(path, &told).unwrap();
+        std::fs::write(path, told).unwrap();
         return;
     }
-    let first = golden.lines().zip(told.lines()).position(|(old, new)| old != new);
-    assert!(
-        golden == told,
-        "the story is told differently from line {}; UPDATE_GOLDEN=1 writes it anew:\n{told}",
-        first.map_or_else(|| golden.lines().count().min(told.lines().count()) + 1, |line| line + 1)
-    );
+    let golden = std::fs::read_to_string(path).unwrap();
+    let differs = golden.lines().zip(told.lines()).position(|(old, new)| old != new);
+    let line = differs.map_or_else(|| golden.lines().count().min(told.lines().count()) + 1, |line| line + 1);
+    assert!(golden == told, "{name} is told differently from line {line}; UPDATE_GOLDEN=1 writes it anew:\n{told}");
 }
 
 /// What a story came to.
