@@ -8,6 +8,7 @@ mod deny;
 mod rights;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -76,6 +77,8 @@ struct Tally {
 /// The command.
 pub(crate) fn run(command: &Command) -> Result<ExitCode, TestError> {
     let mut tally = Tally::default();
+    // Before anything is built: a program whose file is replaced while it runs does not know where it was.
+    let own = std::env::current_exe();
     for check in Check::value_variants() {
         if signals::interrupted() {
             tally.failed += 1;
@@ -92,7 +95,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, TestError> {
             }),
             Check::Deny => tally.run("deny", deny::check),
             Check::Build => tally.run("build", || quiet(&["test", "--workspace", "--locked", "--no-run"])),
-            Check::Generate => tally.run("generate", || generate(command)),
+            Check::Generate => tally.run("generate", || generate(command, &own)),
             Check::Tests => tests(&mut tally, command),
         }
     }
@@ -102,9 +105,9 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, TestError> {
 type Found = Result<bool, Box<dyn std::error::Error>>;
 
 /// In a process of its own: what it prints goes through the same pipe.
-fn generate(command: &Command) -> Found {
-    let own = std::env::current_exe()?;
-    let mut generate = std::process::Command::new(&own);
+fn generate(command: &Command, own: &io::Result<PathBuf>) -> Found {
+    let own = own.as_ref().map_err(ToString::to_string)?;
+    let mut generate = std::process::Command::new(own);
     generate.args(["generate", "--check"]);
     // Built by itself it has dependencies with other features, and most of them are compiled once more.
     if command.only.is_empty() || command.only.contains(&Check::Build) {
