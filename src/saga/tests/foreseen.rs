@@ -68,7 +68,7 @@ fn cancelled(story: &Told) -> String {
         let running = Running {
             run: story.plan.run.clone(),
             input: (*story.plan.input).clone(),
-            wishes: story.store.wishes.clone(),
+            wishes: landing.wishes.clone(),
             stored: landing.stored.clone(),
         };
         for (when, now) in [("at once", landing.at), ("much later", later(landing.at))] {

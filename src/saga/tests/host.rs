@@ -41,6 +41,8 @@ pub struct Landing {
     pub stored: Stored,
     pub intents: Vec<Intent>,
     pub at: Now,
+    /// What users wished then.
+    pub wishes: Wishes,
 }
 
 /// One run in a store with compare-and-swap.
@@ -231,7 +233,8 @@ impl Process {
                 self.alive = false;
                 return done;
             }
-            let landing = Landing { stored: decided.state.stored.clone(), intents: intents(&decided), at: now };
+            let (stored, wishes) = (decided.state.stored.clone(), store.wishes.clone());
+            let landing = Landing { stored, intents: intents(&decided), at: now, wishes };
             let written = store.write(self.version, landing, fault);
             if fault == Fault::CrashAfter {
                 self.alive = false;
