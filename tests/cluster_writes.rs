@@ -245,6 +245,27 @@ async fn asked_to_end_the_operator_ends_in_time_although_a_call_does_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_is_away_at_the_start_is_waited_for() {
+    let shop = Shop::open("writes").await;
+    let proxy = shop.proxy().await;
+    proxy.hook(|_, stage| if stage == Stage::Asked { Verdict::Drop } else { Verdict::Pass });
+    let operator = shop.operator_through(&proxy);
+    let says = async |what: &'static str| {
+        common::shop::eventually(what, async || {
+            let log = operator.log();
+            if log.contains(what) { Ok(()) } else { Err(log) }
+        })
+        .await;
+    };
+    says("failed to ask the API server for the kind SagaDefinition").await;
+    proxy.unhook();
+    says("the operator is up").await;
+    assert!(!operator.log().contains("install it with"), "the kinds were there all the time: {}", operator.log());
+    assert!(operator.stop().await.success());
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn asked_to_end_while_it_waits_for_its_kinds_the_operator_ends() {
     let shop = Shop::open("writes").await;
     let proxy = shop.proxy().await;

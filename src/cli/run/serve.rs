@@ -32,10 +32,13 @@ use crate::participant::{HttpError, HttpOptions, HttpParticipant, KubernetesCred
 pub(super) enum RunError {
     #[error("failed to use the configuration of the API server: {0}")]
     Client(#[from] kube::Error),
+    #[error("failed to find the kind {0} in the API server: install it with `saga-operator crds | kubectl apply -f -`")]
+    NoKind(&'static str),
     #[error(
-        "failed to find the kind {0} in the API server: install it with `saga-operator crds | kubectl apply -f -` ({1})"
+        "failed to ask the API server for the kind {0}: {1}; is it up, does the network let this process through, may its \
+         account `get` the CustomResourceDefinition?"
     )]
-    Kind(&'static str, String),
+    Unasked(&'static str, String),
     #[error(transparent)]
     Http(#[from] HttpError),
     #[error("failed to go on with {0}: that part of the operator ended; see the log above")]

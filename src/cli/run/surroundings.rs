@@ -6,6 +6,7 @@ use std::time::Duration;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::runtime::wait::{Condition as _, conditions};
 use kube::{Api, Config, CustomResourceExt as _};
+use tokio::time::Instant;
 
 use super::serve::RunError;
 use crate::api::{SagaDefinition, SagaRun};
@@ -14,35 +15,34 @@ use crate::journal::kubernetes::Clients;
 /// How long the kinds may take to appear in the API server.
 const KINDS_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits until both kinds can be used.
+/// Waits until both kinds can be used. An API server that is away may come back meanwhile; what it refuses it refuses for
+/// good.
 pub(super) async fn await_kinds(clients: &Clients) -> Result<(), RunError> {
-    await_kind(clients, "SagaDefinition", SagaDefinition::crd_name()).await?;
-    await_kind(clients, "SagaRun", SagaRun::crd_name()).await
+    let deadline = Instant::now() + KINDS_PATIENCE;
+    for (kind, crd) in [("SagaDefinition", SagaDefinition::crd_name()), ("SagaRun", SagaRun::crd_name())] {
+        await_kind(clients, kind, crd, deadline).await?;
+    }
+    Ok(())
 }
 
-/// Waits until a kind can be used. An API server that is away may come back meanwhile; what it refuses it refuses for good.
-async fn await_kind(clients: &Clients, kind: &'static str, crd: &str) -> Result<(), RunError> {
+async fn await_kind(clients: &Clients, kind: &'static str, crd: &str, deadline: Instant) -> Result<(), RunError> {
     let api: Api<CustomResourceDefinition> = Api::all(clients.read.clone());
-    let mut said = false;
-    let deadline = tokio::time::Instant::now() + KINDS_PATIENCE;
+    let mut told = None;
     loop {
         let missing = match api.get_opt(crd).await {
             Ok(found) if conditions::is_crd_established().matches_object(found.as_ref()) => return Ok(()),
-            Ok(_) => "it is not there".to_owned(),
+            Ok(_) => RunError::NoKind(kind),
             Err(kube::Error::Api(refusal)) if matches!(refusal.code, 401 | 403) => {
-                return Err(RunError::Kind(kind, refusal.to_string()));
+                return Err(RunError::Unasked(kind, refusal.to_string()));
             }
-            Err(error) => error.to_string(),
+            Err(error) => RunError::Unasked(kind, error.to_string()),
         };
-        if tokio::time::Instant::now() > deadline {
-            return Err(RunError::Kind(kind, format!("after {} s: {missing}", KINDS_PATIENCE.as_secs())));
+        if Instant::now() > deadline {
+            return Err(missing);
         }
-        if !std::mem::replace(&mut said, true) {
-            tracing::warn!(
-                kind,
-                missing,
-                "waiting for the kind: install it with `saga-operator crds | kubectl apply -f -`"
-            );
+        // Once for each reason: the API server may come back without the kind.
+        if told.replace(std::mem::discriminant(&missing)) != Some(std::mem::discriminant(&missing)) {
+            tracing::warn!(reason = %missing, "waiting for the kind, at most {} s", KINDS_PATIENCE.as_secs());
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
