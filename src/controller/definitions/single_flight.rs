@@ -85,8 +85,8 @@ mod tests {
         };
         assert_eq!(tokio::join!(first, second, other, then), (1, 1, 7, ()));
         assert!(flights.lock().is_empty());
-        let (_gone, let_go) = oneshot::channel();
-        drop(_gone);
+        let (go, let_go) = oneshot::channel();
+        go.send(()).unwrap();
         assert_eq!(flights.join("a", || read(&count, let_go)).await, 2);
     }
 
